@@ -1,0 +1,55 @@
+"""What every step's parameters have in common: frozen, complete, and strict about names."""
+
+import types
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from connflow.errors import InvalidInputError
+
+
+class StepParams(BaseModel):
+    """Base of the parameter models: one frozen model a step.
+
+    Parameters say *how* a step works; refs say *on what*. The whole model, defaults spelled
+    out, enters the key of the step's artifact.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @classmethod
+    def parse(cls, values: Any) -> Self:
+        """Build the model, or say in one readable message what is wrong with the values.
+
+        Raises
+        ------
+        InvalidInputError
+            With one line for each wrong field: its dotted name, the problem, what came.
+        """
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise InvalidInputError(_describe(cls, error)) from None
+
+
+def _describe(model: type[BaseModel], error: ValidationError) -> str:
+    return "\n".join(_describe_one(model, problem) for problem in error.errors())
+
+
+def _describe_one(model: type[BaseModel], problem: Any) -> str:
+    path = tuple(str(part) for part in problem["loc"])
+    name = ".".join(path) or model.__name__
+    if problem["type"] == "extra_forbidden":
+        known = ", ".join(_fields_at(model, path[:-1]))
+        return f"{name}: there is no such parameter; known here: {known}"
+    return f"{name}: {problem['msg']} (got {problem['input']!r})"
+
+
+def _fields_at(model: type[BaseModel], path: tuple[str, ...]) -> list[str]:
+    for part in path:
+        annotation = model.model_fields[part].annotation if part in model.model_fields else None
+        if isinstance(annotation, types.UnionType):
+            annotation = next((a for a in annotation.__args__ if isinstance(a, type)), None)
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            model = annotation
+    return sorted(model.model_fields)

@@ -1,0 +1,1 @@
+"""The flows: compositions of cached tasks, each called as a function, from the CLI or deployed."""

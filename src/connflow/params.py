@@ -1,35 +1,58 @@
 """What every step's parameters have in common: frozen, complete, and strict about names."""
 
 import types
-from typing import Any, Self
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from connflow.errors import InvalidInputError
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
 class StepParams(BaseModel):
     """Base of the parameter models: one frozen model a step.
 
     Parameters say *how* a step works; refs say *on what*. The whole model, defaults spelled
-    out, enters the key of the step's artifact.
+    out, enters the key of the step's artifact. A model can name settings of the literature in
+    `presets`; ``{"preset": name, ...}`` is that setting with the given fields changed.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _expand_preset(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping) or "preset" not in values:
+            return values
+        name = values["preset"]
+        if name not in cls.presets:
+            known = ", ".join(sorted(cls.presets)) or "none"
+            raise ValueError(f"there is no preset {name!r}; known here: {known}")
+        given = {key: value for key, value in values.items() if key != "preset"}
+        return {**cls.presets[name], **given}
+
     @classmethod
     def parse(cls, values: Any) -> Self:
-        """Build the model, or say in one readable message what is wrong with the values.
+        """Build the model; see `parse_params`."""
+        return parse_params(cls, values)
 
-        Raises
-        ------
-        InvalidInputError
-            With one line for each wrong field: its dotted name, the problem, what came.
-        """
-        try:
-            return cls.model_validate(values)
-        except ValidationError as error:
-            raise InvalidInputError(_describe(cls, error)) from None
+
+def parse_params(model: type[Model], values: Any) -> Model:
+    """Build a model, or say in one readable message what is wrong with the values.
+
+    Raises
+    ------
+    InvalidInputError
+        With one line for each wrong field: its dotted name, the problem, what came.
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise InvalidInputError(_describe(model, error)) from None
 
 
 def _describe(model: type[BaseModel], error: ValidationError) -> str:

@@ -25,6 +25,11 @@ def reporting_to(reporter: Reporter) -> Iterator[None]:
         _reporter.reset(token)
 
 
+def current_reporter() -> Reporter | None:
+    """Return the reporter that is installed here, if there is one."""
+    return _reporter.get()
+
+
 def track(items: Iterable[Item], total: int) -> Iterator[Item]:
     """Yield the items, reporting after each one which fraction of `total` is done."""
     for done, item in enumerate(items, start=1):

@@ -1,0 +1,177 @@
+"""The console script `connflow`."""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
+
+from connflow.errors import ConnflowError, InvalidInputError
+
+app = typer.Typer(
+    help="Prefect-orchestrated dataflow with an artifact store for neural data.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+run_app = typer.Typer(help="Run a flow.", no_args_is_help=True)
+app.add_typer(run_app, name="run")
+
+_console = Console(stderr=True, highlight=False)
+_BAD_INPUT = 2
+
+
+@run_app.command()
+def connectivity(
+    recording: Annotated[
+        str | None,
+        typer.Option(
+            help="Path or URL of a recording, or recording/KEY from the store. Without "
+            "it a network is simulated."
+        ),
+    ] = None,
+    params: Annotated[
+        Path | None, typer.Option(help="YAML file of parameters, one section per step.")
+    ] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="One parameter, e.g. connectivity.lags=[1,2]. Repeatable.",
+        ),
+    ] = None,
+    profile: Annotated[
+        str,
+        typer.Option(help="Where tasks run: a profile's name or the path of a YAML file."),
+    ] = "local",
+    store: Annotated[
+        str | None,
+        typer.Option(help="Root of the artifact store; $CONNFLOW_STORE or ./store."),
+    ] = None,
+    verbose: Annotated[bool, typer.Option(help="Show Prefect's log.")] = False,
+) -> None:
+    """Infer connectivity from a recording; print the path of the report page last."""
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO" if verbose else "CRITICAL")
+    with _readable_errors(verbose):
+        values = read_params(params, assignments or [])
+        from connflow.recording.network import NetworkParams
+        from connflow.store import ArtifactRef
+        from flows.connectivity import ConnectivityFlowParams, infer_connectivity
+
+        network = NetworkParams.parse(values.pop("network", {}))
+        flow_params = ConnectivityFlowParams.parse(values)
+        source: Any = network
+        if recording is not None:
+            is_ref = recording.startswith("recording/") and not Path(recording).exists()
+            source = ArtifactRef.parse(recording) if is_ref else recording
+        with _step_table():
+            result = infer_connectivity(source, flow_params, profile=profile, store=store)
+    typer.echo(result.report)
+
+
+def read_params(file: Path | None, assignments: list[str]) -> dict[str, Any]:
+    """Read parameters from a YAML file, then change those that are assigned.
+
+    Parameters
+    ----------
+    file : Path, optional
+        YAML file with one section per step.
+    assignments : list of str
+        Each ``section.name=value``, the value in YAML.
+
+    Raises
+    ------
+    InvalidInputError
+        If the file is missing or not a mapping, or if an assignment has another form.
+    """
+    values = _read_yaml(file) if file is not None else {}
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        if not equals or not name:
+            raise InvalidInputError(f"--set takes NAME=VALUE, not {assignment!r}")
+        _assign(values, name.strip().split("."), yaml.safe_load(text))
+    return values
+
+
+def _read_yaml(file: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(file.read_text())
+    except FileNotFoundError:
+        raise InvalidInputError(f"there is no parameter file {file}") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InvalidInputError(f"{file} cannot be read as YAML: {error}") from None
+    if not isinstance(content, dict):
+        raise InvalidInputError(f"{file} must hold one section per step, not {content!r}")
+    return content
+
+
+def _assign(values: dict[str, Any], path: list[str], value: Any) -> None:
+    for part in path[:-1]:
+        section = values.setdefault(part, {})
+        if not isinstance(section, dict):
+            raise InvalidInputError(f"--set {'.'.join(path)}: {part} is not a section")
+        values = section
+    values[path[-1]] = value
+
+
+@contextmanager
+def _readable_errors(verbose: bool) -> Iterator[None]:
+    """Show what connflow has to say about bad input as a message, not as a traceback."""
+    try:
+        yield
+    except ConnflowError as error:
+        if verbose:
+            _console.print_exception()
+        _console.print(f"[bold red]Error:[/] {type(error).__name__}", markup=True)
+        _console.print(str(error), markup=False, soft_wrap=True)
+        raise typer.Exit(_BAD_INPUT) from None
+
+
+@contextmanager
+def _step_table() -> Iterator[None]:
+    """Show each step as a line with its state, and how far the running one is."""
+    from connflow.progress import reporting_to
+    from flows._runner import listening
+
+    progress = Progress(
+        SpinnerColumn(finished_text=" "),
+        TextColumn("{task.description:<14}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.fields[state]:<10}"),
+        TimeElapsedColumn(),
+        console=_console,
+    )
+    lines: dict[str, TaskID] = {}
+
+    def on_step(step: str, state: str) -> None:
+        if step not in lines:
+            lines[step] = progress.add_task(step, total=1.0, state=state)
+        done = state in ("Completed", "Cached")
+        progress.update(lines[step], state=state, completed=1.0 if done else 0.0)
+
+    def on_fraction(fraction: float) -> None:
+        running = [line for line in progress.tasks if line.fields["state"] == "Running"]
+        if running:
+            progress.update(running[-1].id, completed=min(fraction, 0.99))
+
+    began = time.perf_counter()
+    with progress, listening(on_step), reporting_to(on_fraction):
+        yield
+    _console.print(f"done in {time.perf_counter() - began:.1f} s")
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,158 @@
+"""What the report is made of, what it becomes, and the one check of both.
+
+`ReportContent` is what a task hands in; `Wiring` is the checked, plain-array form of its
+matrices, with rows as sources and columns as targets, from which the figures are drawn.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+
+from connflow.errors import InvalidInputError
+from connflow.recording.model import FluorescenceRecording, Recording
+
+
+@dataclass(frozen=True, eq=False)
+class ReportContent:
+    """Everything the page may speak of; what is None is left out of it.
+
+    Parameters
+    ----------
+    recording : SpikeRecording or FluorescenceRecording, optional
+        What was recorded or simulated.
+    fluorescence, activity : (time, unit) DataArray, optional
+        The first seconds of the fluorescence and of the activity deconvolved from it, with a
+        `time` coordinate in seconds; the attribute ``units`` names the unit of the values.
+    connectivity : Dataset
+        Variables ``weight`` and ``z`` over (source, target) with unit ids as coordinates; the
+        attributes say how they were inferred.
+    truth : (source, target) DataArray, optional
+        True signed weights of the same units in the same order; 0 where there is no synapse.
+    scores : DataFrame, optional
+        Columns ``score``, ``value``, ``chance`` (NaN: there is none) and ``meaning``.
+    curves : DataFrame, optional
+        Columns ``curve``, ``x``, ``y`` and, if known, ``chance`` (the y of a guess at this x).
+        Curves named ``roc*`` and ``precision_recall*`` are drawn.
+    steps : list of dict
+        The manifest of each step, in order.
+    """
+
+    recording: Recording | None
+    fluorescence: xr.DataArray | None
+    activity: xr.DataArray | None
+    connectivity: xr.Dataset
+    truth: xr.DataArray | None
+    scores: pd.DataFrame | None
+    curves: pd.DataFrame | None
+    steps: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Report:
+    """The rendered page and, by name, the PNG images that are embedded in it."""
+
+    html: str
+    figures: dict[str, bytes]
+
+
+@dataclass(frozen=True, eq=False)
+class Wiring:
+    """The matrices as plain arrays, ``[source, target]``.
+
+    Parameters
+    ----------
+    source_ids : (n_sources,) array
+    target_ids : (n_targets,) array
+    weight, z : (n_sources, n_targets) float
+        Inferred weights and their z-scores; NaN where there is no estimate.
+    truth : (n_sources, n_targets) float, optional
+        True weights.
+    """
+
+    source_ids: NDArray[Any]
+    target_ids: NDArray[Any]
+    weight: NDArray[np.floating]
+    z: NDArray[np.floating]
+    truth: NDArray[np.floating] | None
+
+    @property
+    def is_pair(self) -> NDArray[np.bool_]:
+        """True where source and target are two different units."""
+        return np.asarray(self.source_ids[:, None] != self.target_ids[None, :])
+
+
+def read_wiring(content: ReportContent) -> Wiring:
+    """Check the matrices of the content and return them as arrays.
+
+    Raises
+    ------
+    InvalidInputError
+        If a variable or a dimension is missing, or if the truth is of other units.
+    """
+    missing = {"weight", "z"} - set(content.connectivity.data_vars)
+    if missing:
+        raise InvalidInputError(
+            f"connectivity must hold the variables weight and z; {sorted(missing)} missing"
+        )
+    weight = _oriented(content.connectivity["weight"], "weight")
+    truth = None if content.truth is None else _oriented(content.truth, "truth")
+    if truth is not None:
+        _check_same_units(weight, truth)
+    return Wiring(
+        _ids(weight, "source"),
+        _ids(weight, "target"),
+        np.asarray(weight),
+        np.asarray(_oriented(content.connectivity["z"], "z")),
+        None if truth is None else np.asarray(truth),
+    )
+
+
+def unit_kinds(wiring: Wiring, unit_ids: NDArray[Any]) -> NDArray[np.str_]:
+    """Name each unit by the sign of its true outgoing weights.
+
+    Returns
+    -------
+    (n_units,) str
+        ``excitatory``, ``inhibitory``, or ``unknown`` where the truth does not say.
+    """
+    if wiring.truth is None:
+        return np.full(len(unit_ids), "unknown")
+    signs = pd.Series(np.sign(np.nansum(wiring.truth, axis=1)), index=wiring.source_ids)
+    known = signs.reindex(unit_ids).to_numpy()
+    return np.select([known > 0, known < 0], ["excitatory", "inhibitory"], "unknown")
+
+
+def excerpt_fluorescence(content: ReportContent, duration_s: float) -> xr.DataArray | None:
+    """Return the fluorescence that was handed in, else the start of the recording's own."""
+    recording = content.recording
+    if content.fluorescence is not None or not isinstance(recording, FluorescenceRecording):
+        return content.fluorescence
+    n_frames = int(np.ceil(duration_s * recording.frame_rate_hz))
+    values = recording.fluorescence[:n_frames]
+    time = recording.t_start + np.arange(len(values)) / recording.frame_rate_hz
+    return xr.DataArray(values, {"time": time, "unit": recording.unit_ids}, ("time", "unit"))
+
+
+def _oriented(array: xr.DataArray, name: str) -> xr.DataArray:
+    if set(array.dims) != {"source", "target"}:
+        raise InvalidInputError(f"{name} must have the dims source and target, got {array.dims}")
+    return array.transpose("source", "target")
+
+
+def _ids(array: xr.DataArray, dim: str) -> NDArray[Any]:
+    return np.asarray(array[dim]) if dim in array.coords else np.arange(array.sizes[dim])
+
+
+def _check_same_units(weight: xr.DataArray, truth: xr.DataArray) -> None:
+    if weight.shape != truth.shape:
+        raise InvalidInputError(f"truth must be of shape {weight.shape}, got {truth.shape}")
+    for dim in ("source", "target"):
+        if not np.array_equal(_ids(weight, dim), _ids(truth, dim)):
+            raise InvalidInputError(
+                f"truth must list the same {dim} units in the same order as connectivity; "
+                "select and order it by the unit ids first"
+            )

@@ -1,0 +1,85 @@
+"""The page: figures, tables and words put into one HTML file that needs nothing else."""
+
+import base64
+import functools
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+
+from connflow.report import tables
+from connflow.report.content import Report, ReportContent, Wiring, read_wiring
+from connflow.report.figures import draw_figures
+from connflow.report.params import REPORT_VERSION, ReportParams
+from connflow.report.style import Drawing, encode_png
+from connflow.report.words import flatten
+
+
+def render_report(content: ReportContent, params: ReportParams) -> Report:
+    """Render the report; the same content and parameters give the same bytes.
+
+    Parameters
+    ----------
+    content : ReportContent
+        What the earlier steps made.
+    params : ReportParams
+        Title of the page, and how much it shows.
+
+    Returns
+    -------
+    Report
+        The page, and its figures as PNG by name.
+
+    Raises
+    ------
+    InvalidInputError
+        If the matrices are not there, lack a dimension, or are of different units.
+    """
+    wiring = read_wiring(content)
+    drawings = draw_figures(content, wiring, params)
+    figures = {name: encode_png(drawing.figure) for name, drawing in drawings.items()}
+    views = {name: _view_figure(name, drawings[name], png) for name, png in figures.items()}
+    html = _template().render(figures=views, **_describe(content, wiring, params))
+    return Report(html, figures)
+
+
+@functools.cache
+def _template() -> Template:
+    environment = Environment(
+        loader=PackageLoader("connflow.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("page.html.j2")
+
+
+def _view_figure(name: str, drawing: Drawing, png: bytes) -> dict[str, Any]:
+    width, height = (round(side) for side in drawing.figure.bbox.size)
+    return {
+        "name": name,
+        "heading": drawing.heading,
+        "alt": drawing.alt,
+        "caption": drawing.caption,
+        "is_wide": drawing.is_wide,
+        "width": width,
+        "height": height,
+        "data": base64.b64encode(png).decode(),
+    }
+
+
+def _describe(content: ReportContent, wiring: Wiring, params: ReportParams) -> dict[str, Any]:
+    attrs = {str(name): value for name, value in content.connectivity.attrs.items()}
+    recording, scores = content.recording, content.scores
+    return {
+        "title": params.title,
+        "report_version": REPORT_VERSION,
+        "headlines": tables.list_headlines(recording, wiring, attrs, scores),
+        "recording": None if recording is None else tables.list_recording(recording),
+        "how_inferred": list(flatten(attrs)),
+        "strongest": tables.list_strongest(wiring),
+        "has_truth": wiring.truth is not None,
+        "scores": None if scores is None else tables.list_scores(scores),
+        "steps": tables.list_steps(content.steps),
+        "opening": tables.write_opening(content.steps),
+    }

@@ -1,0 +1,202 @@
+"""Writing one artifact: datasets, tables and files, into a folder that is not yet an artifact."""
+
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+import zarr
+from numpy.typing import NDArray
+from zarr.codecs import BloscCodec
+from zarr.errors import ZarrUserWarning
+
+from connflow.blocks import MapBlocks
+from connflow.errors import StoreError
+from connflow.progress import track
+from connflow.store.manifest import ArrayRecord
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A variable of a dataset that is written block by block.
+
+    Parameters
+    ----------
+    dims, shape, chunks
+        Dimension names, total size, and size of a chunk along each of them.
+    dtype
+        Type of the stored values.
+    attrs
+        Attributes, ``units`` among them.
+    """
+
+    dims: tuple[str, ...]
+    shape: tuple[int, ...]
+    chunks: tuple[int, ...]
+    dtype: np.dtype[Any]
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Block:
+    """Values of some variables over the region that `slices` names, by dimension."""
+
+    slices: Mapping[str, slice]
+    values: Mapping[str, NDArray[Any]]
+
+
+class ArtifactWriter:
+    """Fills the folder of an artifact that is being made.
+
+    Parameters
+    ----------
+    folder : Path
+        Local folder, empty at first. `Store.create` makes it, and commits it afterwards.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.arrays: dict[str, ArrayRecord] = {}
+
+    def write_dataset(self, dataset: xr.Dataset, name: str = "data") -> None:
+        """Write a labelled dataset that is in memory as ``<name>.zarr``."""
+        for variable, array in dataset.variables.items():
+            dims = tuple(str(dim) for dim in array.dims)
+            self._record(str(variable), dims, array.shape, array.dtype, array.attrs)
+        encoding = {
+            str(variable): {"compressors": [_codec(array.dtype)]}
+            for variable, array in dataset.variables.items()
+        }
+        path = self.folder / f"{name}.zarr"
+        dataset.to_zarr(
+            path, mode="w-", zarr_format=3, consolidated=False, encoding=encoding
+        )
+        _consolidate(path)
+
+    def write_blocks(
+        self,
+        variables: Mapping[str, Variable],
+        streams: Sequence[Iterable[Block]],
+        *,
+        map_blocks: MapBlocks = map,
+        coords: xr.Dataset | None = None,
+        attrs: Mapping[str, Any] | None = None,
+        name: str = "data",
+    ) -> None:
+        """Write a dataset that never is in memory as a whole as ``<name>.zarr``.
+
+        Parameters
+        ----------
+        variables
+            The variables that the blocks fill.
+        streams
+            Sequences of blocks. Each block covers whole chunks, so that blocks can be written in
+            any order, and streams at the same time.
+        map_blocks
+            Who writes the streams; like `map`.
+        coords
+            Variables that are in memory as a whole (unit ids, per-unit results).
+        attrs
+            Attributes of the dataset.
+
+        Raises
+        ------
+        StoreError
+            If a block cuts a chunk in two.
+        """
+        path = self.folder / f"{name}.zarr"
+        base = (coords if coords is not None else xr.Dataset()).assign_attrs(
+            attrs or {}
+        )
+        self.write_dataset(base, name)
+        group = zarr.open_group(path, mode="r+", use_consolidated=False)
+        arrays = {
+            key: _create_array(group, key, variable)
+            for key, variable in variables.items()
+        }
+        for key, variable in variables.items():
+            self._record(
+                key, variable.dims, variable.shape, variable.dtype, variable.attrs
+            )
+
+        def write(stream: Iterable[Block]) -> None:
+            for block in stream:
+                for key, values in block.values.items():
+                    arrays[key][_region(variables[key], block)] = values
+
+        for _ in track(map_blocks(write, streams), len(streams)):
+            pass
+        _consolidate(path)
+
+    def write_table(self, table: pd.DataFrame, name: str = "table") -> None:
+        """Write a table as ``<name>.parquet``; units stand in its ``attrs``."""
+        table.to_parquet(self.folder / f"{name}.parquet", compression="zstd")
+
+    def write_file(self, name: str, content: bytes) -> None:
+        """Write a file, making the folders that its name asks for."""
+        path = self.folder / name
+        if not path.resolve().is_relative_to(self.folder.resolve()):
+            raise StoreError(
+                f"{name!r} lies outside of the artifact; use a relative name"
+            )
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+    def _record(
+        self,
+        name: str,
+        dims: tuple[str, ...],
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+        attrs: Mapping[str, Any],
+    ) -> None:
+        self.arrays[name] = ArrayRecord(
+            dims=dims, shape=shape, dtype=str(dtype), units=str(attrs.get("units", ""))
+        )
+
+
+def _codec(dtype: np.dtype[Any]) -> BloscCodec:
+    """Return the codec for a kind of data: counts shrink 80 times, float traces hardly at all."""
+    if dtype.kind == "f" and dtype.itemsize == 4:
+        return BloscCodec(
+            cname="lz4", clevel=1, shuffle="shuffle", typesize=dtype.itemsize
+        )
+    return BloscCodec(
+        cname="zstd", clevel=1, shuffle="shuffle", typesize=dtype.itemsize
+    )
+
+
+def _create_array(group: zarr.Group, name: str, variable: Variable) -> zarr.Array[Any]:
+    return group.create_array(
+        name,
+        shape=variable.shape,
+        chunks=tuple(max(1, size) for size in variable.chunks),
+        dtype=variable.dtype,
+        compressors=[_codec(variable.dtype)],
+        dimension_names=variable.dims,
+        attributes=dict(variable.attrs),
+    )
+
+
+def _region(variable: Variable, block: Block) -> tuple[slice, ...]:
+    region = tuple(block.slices.get(dim, slice(None)) for dim in variable.dims)
+    for part, size, chunk in zip(region, variable.shape, variable.chunks, strict=True):
+        start, stop, _ = part.indices(size)
+        if start % chunk or (stop % chunk and stop != size):
+            raise StoreError(
+                f"a block of {start}:{stop} cuts a chunk of {chunk} in two; parallel writers "
+                "would lose data. Make blocks of whole chunks."
+            )
+    return region
+
+
+def _consolidate(path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", ZarrUserWarning
+        )  # not yet in the zarr 3 specification
+        zarr.consolidate_metadata(str(path), zarr_format=3)

@@ -1,0 +1,68 @@
+"""Who computes the blocks of a step, and how traces of shape (time, unit) are cut and stored."""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from connflow.blocks import TIME_BLOCK, UNIT_BLOCK, split
+from connflow.store import Block, Variable
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def map_blocks(function: Callable[[Item], Result], blocks: Iterable[Item]) -> Iterator[Result]:
+    """Apply a function to blocks on the cores of this machine; results come in order.
+
+    No more blocks are under way than there are cores, and one waits, so memory stays bounded.
+    """
+    n_threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    running: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(n_threads, thread_name_prefix="connflow-block") as pool:
+        try:
+            for block in blocks:
+                running.append(pool.submit(copy_context().run, function, block))
+                if len(running) > (n_threads or 1):
+                    yield running.popleft().result()
+            while running:
+                yield running.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def time_variable(n_time: int) -> Variable:
+    """Describe the stored time coordinate."""
+    return Variable(("time",), (n_time,), (TIME_BLOCK,), np.dtype(np.float64), {"units": "s"})
+
+
+def trace_variable(
+    n_time: int,
+    n_units: int,
+    dtype: np.dtype[Any],
+    attrs: Mapping[str, Any],
+    width: int = UNIT_BLOCK,
+) -> Variable:
+    """Describe a stored array of shape (time, unit)."""
+    chunks = (min(TIME_BLOCK, n_time), min(width, n_units))
+    return Variable(("time", "unit"), (n_time, n_units), chunks, dtype, attrs)
+
+
+def time_stream(n_time: int, t_start: float, interval_s: float) -> Iterator[Block]:
+    """Yield the time coordinate, the start of each bin or frame, block by block."""
+    for part in split(n_time, TIME_BLOCK):
+        values = t_start + np.arange(part.start, part.stop) * interval_s
+        yield Block({"time": part}, {"time": values})
+
+
+def trace_stream(
+    name: str, units: slice, parts: Iterable[tuple[int, NDArray[Any]]]
+) -> Iterator[Block]:
+    """Turn blocks along time of some units into blocks of a stored array."""
+    for start, values in parts:
+        yield Block({"time": slice(start, start + len(values)), "unit": units}, {name: values})

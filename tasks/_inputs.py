@@ -1,0 +1,40 @@
+"""Opening the artifacts of earlier steps."""
+
+import numpy as np
+import xarray as xr
+
+from connflow.recording.dataset import recording_from_dataset
+from connflow.recording.model import Recording
+from connflow.store import ArtifactRef, Manifest, Store
+
+
+def open_recording(store: Store, ref: ArtifactRef) -> Recording:
+    """Read a recording artifact into memory."""
+    return recording_from_dataset(store.open_dataset(ref), store.read_table(ref, "units"))
+
+
+def open_activity(store: Store, ref: ArtifactRef) -> tuple[xr.DataArray, float]:
+    """Open spike counts or a deconvolved trace; return it and the seconds between its samples."""
+    dataset = store.open_dataset(ref)
+    if "spike_counts" in dataset:
+        return dataset["spike_counts"], dataset.attrs["bin_size_s"]
+    return dataset["activity"], 1 / dataset.attrs["frame_rate_hz"]
+
+
+def open_excerpt(
+    store: Store, ref: ArtifactRef | None, variable: str, duration_s: float
+) -> xr.DataArray | None:
+    """Read the first seconds of a trace; None where there is no such artifact."""
+    if ref is None:
+        return None
+    dataset = store.open_dataset(ref)
+    n_frames = int(np.ceil(duration_s * dataset.attrs["frame_rate_hz"]))
+    return dataset[variable][:n_frames].load()
+
+
+def upstream(store: Store, ref: ArtifactRef) -> list[Manifest]:
+    """Return the manifests of an artifact and of all that it was made from, in order of the way."""
+    manifest = store.manifest(ref)
+    inputs = [ArtifactRef.parse(text) for text in manifest.inputs.values() if "/" in text]
+    found = {item.key: item for made_from in inputs for item in upstream(store, made_from)}
+    return [*found.values(), manifest]

@@ -1,0 +1,55 @@
+"""Recording: spikes or fluorescence, read from a file or simulated, as an artifact."""
+
+import numpy as np
+
+from connflow.blocks import TIME_BLOCK, split
+from connflow.recording.dataset import fluorescence_coords, spikes_to_dataset
+from connflow.recording.model import FluorescenceRecording, Recording
+from connflow.recording.network import NETWORK_VERSION, NetworkParams
+from connflow.recording.network import simulate_network as run_network
+from connflow.recording.params import RECORDING_VERSION, RecordingParams
+from connflow.recording.readers import read_recording as read_file
+from connflow.store import ArtifactWriter, Block, Store
+from tasks._blocks import time_stream, time_variable, trace_variable
+from tasks._step import step
+
+
+@step("recording", RECORDING_VERSION, run_name="{uri}", package="connflow.recording")
+def read_recording(
+    store: Store, artifact: ArtifactWriter, uri: str, params: RecordingParams
+) -> None:
+    """Read a recording from a file or folder."""
+    _write(artifact, read_file(uri, params))
+
+
+@step("recording", NETWORK_VERSION, run_name="network of {params.n_units}")
+def simulate_network(store: Store, artifact: ArtifactWriter, params: NetworkParams) -> None:
+    """Simulate a network and record every unit, with the true wiring."""
+    _write(artifact, run_network(params))
+
+
+def _write(artifact: ArtifactWriter, recording: Recording) -> None:
+    artifact.write_table(recording.units, "units")
+    if isinstance(recording, FluorescenceRecording):
+        _write_fluorescence(artifact, recording)
+    else:
+        artifact.write_dataset(spikes_to_dataset(recording))
+
+
+def _write_fluorescence(artifact: ArtifactWriter, recording: FluorescenceRecording) -> None:
+    traces = recording.fluorescence
+    coords = fluorescence_coords(recording)
+    artifact.write_blocks(
+        {
+            "time": time_variable(len(traces)),
+            "fluorescence": trace_variable(*traces.shape, np.dtype(np.float32), {"units": "dF/F"}),
+        },
+        [
+            time_stream(len(traces), recording.t_start, 1 / recording.frame_rate_hz),
+            (
+                Block({"time": part}, {"fluorescence": traces[part]})
+                for part in split(len(traces), TIME_BLOCK)
+            ),
+        ],
+        coords=coords,
+    )

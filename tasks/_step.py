@@ -2,7 +2,6 @@
 
 import functools
 import inspect
-import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from prefect.context import TaskRunContext
 from prefect.logging import get_logger, get_run_logger
 from prefect.results import ResultRecord, ResultRecordMetadata
 from prefect.states import State
+from prefect.tasks import exponential_backoff
 
 from connflow.errors import ConnflowError, InputChangedError, StoreError
 from connflow.params import StepParams
@@ -107,7 +107,8 @@ def step(
                 result_serializer="json",
                 cache_result_in_memory=False,
                 retries=RETRIES,
-                retry_delay_seconds=[_backoff_s(attempt) for attempt in range(RETRIES)],
+                retry_delay_seconds=exponential_backoff(backoff_factor=2),
+                retry_jitter_factor=0.5,
                 retry_condition_fn=_is_worth_retrying,
                 on_failure=[_forget_failure],
             ),
@@ -153,10 +154,6 @@ def _derive(
         source_digest=source_digest(module),
     )
     return ArtifactRef(step=word, key=derive_key(word, version, params, inputs)), provenance
-
-
-def _backoff_s(attempt: int) -> float:
-    return 2.0**attempt * random.uniform(0.75, 1.25)
 
 
 def _is_worth_retrying(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:

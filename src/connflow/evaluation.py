@@ -226,9 +226,9 @@ def _degree_scores(weight: NDArray[np.float64], truth: NDArray[np.float32]) -> I
     strength = np.abs(weight) * ~np.eye(len(weight), dtype=bool)
     for name, axis, what in (("in", 0, "target"), ("out", 1, "source")):
         inferred = strength.sum(axis=axis)
-        true = (truth != 0).sum(axis=axis)
+        true = np.abs(truth).sum(axis=axis)
         if np.ptp(inferred) > 0 and np.ptp(true) > 0:
-            meaning = f"Pearson r of summed |weight| and true number of synapses, per {what}"
+            meaning = f"Pearson r of inferred and true |weight|, summed per {what}"
             yield (
                 f"{name}_degree_correlation",
                 _correlation(inferred, true),

@@ -15,6 +15,8 @@ from connflow.errors import InvalidInputError
 
 logger = logging.getLogger(__name__)
 
+_LEAST_UNEXPLAINED = 1e-10  # share of a feature's variance below which it is a sum of others
+
 Estimate = tuple[NDArray[np.float64], NDArray[np.float64]]
 """Weight and z, each of shape (n_sources, n_targets)."""
 
@@ -153,13 +155,13 @@ _METHODS: dict[str, Callable[[Moments, list[Kernel], ConnectivityParams], Estima
 def _invert(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     """Invert a symmetric positive definite matrix through its Cholesky factor."""
     factor, info = lapack.dpotrf(matrix, lower=1)
-    if info == 0:
-        inverse, info = lapack.dpotri(factor, lower=1)
-    if info != 0:
+    unexplained = np.diag(factor) ** 2 / np.diag(matrix)  # of each feature by those before it
+    if info != 0 or unexplained.min() < _LEAST_UNEXPLAINED:
         raise InvalidInputError(
             "connectivity: some units are copies or sums of others, so their influences cannot be "
             "told apart; leave the copies out, or raise connectivity.ridge"
         )
+    inverse, _ = lapack.dpotri(factor, lower=1)
     return np.asarray(np.tril(inverse) + np.tril(inverse, -1).T)
 
 

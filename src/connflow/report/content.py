@@ -31,7 +31,8 @@ class ReportContent:
         Variables ``weight`` and ``z`` over (source, target) with unit ids as coordinates; the
         attributes say how they were inferred.
     truth : (source, target) DataArray, optional
-        True signed weights of the same units in the same order; 0 where there is no synapse.
+        True signed weights, 0 where there is no synapse; matched to the inferred ones by the
+        unit ids, by position where there are none.
     scores : DataFrame, optional
         Columns ``score``, ``value``, ``chance`` (NaN: there is none) and ``meaning``.
     curves : DataFrame, optional
@@ -84,6 +85,13 @@ class Wiring:
         """True where source and target are two different units."""
         return np.asarray(self.source_ids[:, None] != self.target_ids[None, :])
 
+    @property
+    def density(self) -> float | None:
+        """Share of the pairs that truly have a synapse, if that is known."""
+        if self.truth is None or not self.is_pair.any():
+            return None
+        return float(np.mean(self.truth[self.is_pair] != 0))
+
 
 def read_wiring(content: ReportContent) -> Wiring:
     """Check the matrices of the content and return them as arrays.
@@ -99,9 +107,7 @@ def read_wiring(content: ReportContent) -> Wiring:
             f"connectivity must hold the variables weight and z; {sorted(missing)} missing"
         )
     weight = _oriented(content.connectivity["weight"], "weight")
-    truth = None if content.truth is None else _oriented(content.truth, "truth")
-    if truth is not None:
-        _check_same_units(weight, truth)
+    truth = None if content.truth is None else _align(_oriented(content.truth, "truth"), weight)
     return Wiring(
         _ids(weight, "source"),
         _ids(weight, "target"),
@@ -147,12 +153,14 @@ def _ids(array: xr.DataArray, dim: str) -> NDArray[Any]:
     return np.asarray(array[dim]) if dim in array.coords else np.arange(array.sizes[dim])
 
 
-def _check_same_units(weight: xr.DataArray, truth: xr.DataArray) -> None:
-    if weight.shape != truth.shape:
+def _align(truth: xr.DataArray, weight: xr.DataArray) -> xr.DataArray:
+    labels = {dim: weight[dim] for dim in ("source", "target") if dim in truth.coords}
+    try:
+        truth = truth.sel(labels)
+    except KeyError as error:
+        raise InvalidInputError(
+            f"truth must hold every unit of connectivity; it lacks {error}"
+        ) from None
+    if truth.shape != weight.shape:
         raise InvalidInputError(f"truth must be of shape {weight.shape}, got {truth.shape}")
-    for dim in ("source", "target"):
-        if not np.array_equal(_ids(weight, dim), _ids(truth, dim)):
-            raise InvalidInputError(
-                f"truth must list the same {dim} units in the same order as connectivity; "
-                "select and order it by the unit ids first"
-            )
+    return truth

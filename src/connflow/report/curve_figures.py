@@ -32,8 +32,16 @@ def draw_roc(curves: pd.DataFrame) -> Drawing:
     return drawing
 
 
-def draw_precision_recall(curves: pd.DataFrame) -> Drawing:
-    """Draw the share of right answers against the share of synapses found."""
+def draw_precision_recall(curves: pd.DataFrame, density: float | None) -> Drawing:
+    """Draw the share of right answers against the share of synapses found.
+
+    Parameters
+    ----------
+    curves : DataFrame
+        As in `ReportContent`.
+    density : float, optional
+        Share of the pairs that have a synapse: what guessing gives.
+    """
     drawing = _start(
         "Precision against recall",
         ("recall", "precision"),
@@ -42,7 +50,8 @@ def draw_precision_recall(curves: pd.DataFrame) -> Drawing:
         "synapses. The nearer to the upper right corner, the better.",
     )
     axes = drawing.figure.axes[0]
-    _plot_curves(axes, curves, "precision_recall")
+    if not _plot_curves(axes, curves, "precision_recall") and density is not None:
+        axes.axhline(density, linestyle="--", color=COLOURS["muted"], linewidth=1)
     _add_names(axes, curves, "precision_recall", "lower left")
     return drawing
 
@@ -79,7 +88,7 @@ def _plot_curves(axes: Axes, curves: pd.DataFrame, prefix: str) -> bool:
 
 
 def _add_names(axes: Axes, curves: pd.DataFrame, prefix: str, place: LegendPlace) -> None:
-    if curves["curve"][_is_curve(curves, prefix)].nunique() > 1:
+    if len(set(curves["curve"][_is_curve(curves, prefix)])) > 1:
         add_legend(axes, place)
 
 

@@ -58,5 +58,5 @@ def _draw_agreement(content: ReportContent, wiring: Wiring) -> dict[str, Drawing
     if content.curves is not None and has_curve(content.curves, "roc"):
         drawings["roc"] = draw_roc(content.curves)
     if content.curves is not None and has_curve(content.curves, "precision_recall"):
-        drawings["precision_recall"] = draw_precision_recall(content.curves)
+        drawings["precision_recall"] = draw_precision_recall(content.curves, wiring.density)
     return drawings

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from connflow.report.content import Wiring
@@ -58,17 +59,14 @@ def draw_z_distribution(wiring: Wiring) -> Drawing:
     if not is_used.any():
         write_inside(axes, "no pair has an estimate")
     for name, is_in in groups.items():
-        if not is_in.any():
-            continue
-        counts = np.histogram(np.clip(wiring.z[is_in], -limit, limit), edges)[0]
-        look = _group_look(name)
-        axes.stairs(counts, edges, fill=True, alpha=0.35, color=look)
-        axes.stairs(counts, edges, color=look, linewidth=1.3, label=f"{name} ({is_in.sum():,})")
-    _plot_null(axes, edges, int(next(iter(groups.values())).sum()))
+        _plot_counts(axes, np.clip(wiring.z[is_in], -limit, limit), edges, name)
+    like_chance = next(iter(groups.values())) & (wiring.z != 0)
+    _plot_null(axes, edges, int(like_chance.sum()))
     use_plain_log(axes)
     axes.set_ylim(0.7, 4 * max(axes.get_ylim()[1], 1))
     axes.set_xlim(-limit, limit)
     add_legend(axes, "upper left")
+    n_zero = int(np.count_nonzero(wiring.z[is_used] == 0))
     n_without = int(np.count_nonzero(wiring.is_pair)) - int(np.count_nonzero(is_used))
     return Drawing(
         figure,
@@ -76,7 +74,8 @@ def draw_z_distribution(wiring: Wiring) -> Drawing:
         f"Histogram of the z-scores of {int(is_used.sum())} pairs on a logarithmic count axis.",
         "Pairs of two different units; logarithmic counts; the outermost bars also hold what lies "
         f"beyond ±{limit:.3g}. Dashed: a standard normal curve, which unconnected pairs should "
-        f"follow. Pairs without an estimate, left out: {n_without}.",
+        f"follow. Pairs with a z of exactly 0, as beside silent units: {n_zero:,}; pairs without "
+        f"an estimate, left out: {n_without:,}.",
         is_wide,
     )
 
@@ -89,31 +88,25 @@ def draw_weight_scatter(wiring: Wiring, truth: NDArray[np.floating]) -> Drawing:
     generator = np.random.default_rng(0)
     figure = new_figure(THIRD_WIDTH_IN, THIRD_WIDTH_IN)
     axes = style_axes(figure.subplots(), "true weight", "inferred weight")
+    axes.xaxis.set_major_locator(MaxNLocator(5))
     for name, is_in in groups.items():
-        at = np.flatnonzero(is_in)[:: max(1, int(is_in.sum()) // MAX_POINTS)]
-        aside = generator.uniform(-spread, spread, len(at))
-        axes.plot(
-            truth.flat[at] + aside,
-            wiring.weight.flat[at],
-            ".",
-            color=_group_look(name),
-            markersize=4,
-            alpha=0.55,
-            markeredgewidth=0,
-            label=name,
-        )
+        pairs = np.flatnonzero(is_in)
+        pairs = pairs[spread_indices(len(pairs), MAX_POINTS)]
+        aside = generator.uniform(-spread, spread, len(pairs))
+        _plot_dots(axes, truth.flat[pairs] + aside, wiring.weight.flat[pairs], name)
     axes.axhline(0, color=COLOURS["faint"], linewidth=0.8, zorder=0)
     axes.axvline(0, color=COLOURS["faint"], linewidth=0.8, zorder=0)
     if not is_used.any():
         write_inside(axes, "no pair has an estimate")
     add_legend(axes, "upper left", markerscale=3)
+    is_thinned = any(is_in.sum() > MAX_POINTS for is_in in groups.values())
     return Drawing(
         figure,
         "Inferred against true weight",
         f"Scatter plot of inferred against true weights of {int(is_used.sum())} pairs.",
         "One dot a pair, moved sideways by up to 1.2 % of the range so that equal weights do not "
         "hide one another"
-        + ("; of large groups an even share is drawn. " if is_used.sum() > MAX_POINTS else ". ")
+        + (f"; {MAX_POINTS:,} of a larger group are drawn. " if is_thinned else ". ")
         + "The two axes need not share a unit: look at order and sign.",
     )
 
@@ -130,13 +123,30 @@ def robust_limit(values: NDArray[np.floating], quantile: float = LIMIT_QUANTILE)
     return float(np.quantile(sizes, quantile)) if len(sizes) else 1.0
 
 
+def colour_limit(values: NDArray[np.floating]) -> float:
+    """Return where the colours end: the geometric mean of the two signs' robust limits.
+
+    Inhibitory weights are often several times the excitatory ones; so neither sign is pale.
+
+    Examples
+    --------
+    >>> colour_limit(np.array([1.0, 0.0, -4.0])), colour_limit(np.array([0.0, 3.0]))
+    (2.0, 3.0)
+    """
+    signs = [values[values > 0], values[values < 0]]
+    limits = [robust_limit(one_sign) for one_sign in signs if len(one_sign)]
+    return float(np.prod(limits) ** (1 / len(limits))) if limits else 1.0
+
+
 def _draw_matrix(
     wiring: Wiring, values: NDArray[np.floating], heading: str, name: str, params: ReportParams
 ) -> Drawing:
     rows = spread_indices(len(wiring.source_ids), params.max_matrix_units)
     columns = spread_indices(len(wiring.target_ids), params.max_matrix_units)
     pairs = np.where(wiring.is_pair, values, np.nan)
-    limit = robust_limit(pairs)
+    limit = colour_limit(pairs)
+    sizes = np.abs(pairs[np.isfinite(pairs) & (pairs != 0)])
+    beyond = float(np.mean(sizes > limit)) if len(sizes) else 0.0
     figure = new_figure(height_in=MATRIX_HEIGHT_IN)
     axes = style_axes(figure.subplots(), "target unit", "source unit")
     _show_image(figure, axes, pairs[np.ix_(rows, columns)], limit, name)
@@ -149,7 +159,7 @@ def _draw_matrix(
         f"Matrix of {heading.lower()}, {len(rows)} sources by {len(columns)} targets, colours "
         f"from -{limit:.3g} to {limit:.3g}.",
         f"Row: source, column: target; orange excites, blue inhibits. Colours end at ±{limit:.3g} "
-        f"({100 * LIMIT_QUANTILE:g} % of the values that are not 0 lie within). "
+        f"({100 * beyond:.2g} % of the values that are not 0 are larger). "
         + _say_thinned(len(rows), len(wiring.source_ids))
         + _say_missing(n_missing),
     )
@@ -198,8 +208,24 @@ def _pair_groups(wiring: Wiring, is_used: NDArray[np.bool_]) -> dict[str, NDArra
     }
 
 
-def _group_look(name: str) -> str:
+def _colour_of(name: str) -> str:
     return COLOURS.get(name, COLOURS["none"])
+
+
+def _plot_counts(
+    axes: Axes, values: NDArray[np.floating], edges: NDArray[np.floating], name: str
+) -> None:
+    if len(values) == 0:
+        return
+    counts = np.histogram(values, edges)[0]
+    colour = _colour_of(name)
+    axes.stairs(counts, edges, fill=True, alpha=0.35, color=colour)
+    axes.stairs(counts, edges, color=colour, linewidth=1.3, label=f"{name} ({len(values):,})")
+
+
+def _plot_dots(axes: Axes, x: NDArray[np.floating], y: NDArray[np.floating], name: str) -> None:
+    colour = _colour_of(name)
+    axes.plot(x, y, ".", color=colour, label=name, ms=4, mew=0, alpha=0.55)
 
 
 def _plot_null(axes: Axes, edges: NDArray[Any], n_pairs: int) -> None:

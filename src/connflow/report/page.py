@@ -77,7 +77,10 @@ def _describe(content: ReportContent, wiring: Wiring, params: ReportParams) -> d
         "headlines": tables.list_headlines(recording, wiring, attrs, scores),
         "recording": None if recording is None else tables.list_recording(recording),
         "how_inferred": list(flatten(attrs)),
-        "strongest": tables.list_strongest(wiring),
+        "strongest": {
+            "excitatory": tables.list_strongest(wiring, 1),
+            "inhibitory": tables.list_strongest(wiring, -1),
+        },
         "has_truth": wiring.truth is not None,
         "scores": None if scores is None else tables.list_scores(scores),
         "steps": tables.list_steps(content.steps),

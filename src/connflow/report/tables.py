@@ -18,7 +18,14 @@ from connflow.report.words import flatten, say_bytes, say_duration, say_number, 
 N_STRONGEST = 10
 _AUROC = ("auroc", "rocauc", "auc")
 _AP = ("ap", "averageprecision", "auprc")
-_PRECISION = ("preck", "precatk", "precisionatk", "precisionk", "precisionattruedensity")
+_PRECISION = (
+    "precisionatdensity",
+    "preck",
+    "precatk",
+    "precisionatk",
+    "precisionk",
+    "precisionattruedensity",
+)
 
 
 @dataclass(frozen=True)
@@ -38,7 +45,7 @@ def list_headlines(
     if recording is not None:
         facts += [Fact("Duration", say_duration(recording.duration_s)), _activity_fact(recording)]
     if "method" in attrs:
-        facts.append(Fact("Method", say_value(attrs["method"])))
+        facts.append(Fact("Method", say_value(attrs["method"]).replace("_", " ")))
     for label, aliases in (
         ("AUROC", _AUROC),
         ("Average precision", _AP),
@@ -64,7 +71,7 @@ def list_recording(recording: Recording) -> list[Fact]:
     else:
         facts.append(Fact("Frames", say_number(len(recording.fluorescence))))
         facts.append(Fact("Frame rate", f"{recording.frame_rate_hz:.6g} Hz"))
-    facts.append(Fact("Columns of the unit table", say_value(list(recording.units.columns))))
+    facts.append(Fact("Unit table columns", say_value(list(recording.units.columns))))
     notes = [Fact(f"Note: {name}", text) for name, text in flatten(recording.notes)]
     return facts + notes
 
@@ -84,9 +91,9 @@ def list_scores(scores: pd.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def list_strongest(wiring: Wiring) -> list[dict[str, str]]:
-    """Return the pairs with the largest |z|, strongest first."""
-    size = np.where(wiring.is_pair & np.isfinite(wiring.z), np.abs(wiring.z), -1.0).ravel()
+def list_strongest(wiring: Wiring, sign: int) -> list[dict[str, str]]:
+    """Return the pairs with the largest z of this sign (1 or -1), surest first."""
+    size = np.where(wiring.is_pair & np.isfinite(wiring.z), sign * wiring.z, -1.0).ravel()
     n_wanted = min(N_STRONGEST, int(np.count_nonzero(size > 0)))
     if n_wanted == 0:
         return []
@@ -154,9 +161,10 @@ def _describe_step(step: dict[str, Any]) -> dict[str, Any]:
         "short_key": key[:8],
         "params": list(flatten(step.get("params") or {})),
         "inputs": list(flatten(step.get("inputs") or {})),
+        "sources": list(flatten(step.get("sources") or {})),
         "wall_time": say_duration(step.get("wall_time_s")),
         "bytes": say_bytes(_size_bytes(step)),
-        "created": say_value(step.get("created")),
+        "created": say_value(step.get("created"))[:19].replace("T", " "),
         "host": say_value(step.get("host")),
         "git": _say_git(step.get("git")),
         "packages": ", ".join(f"{name} {v}" for name, v in flatten(step.get("packages") or {})),
@@ -178,7 +186,10 @@ def _say_git(git: Mapping[str, Any] | None) -> str:
 
 
 def _describe_array(name: str, record: Mapping[str, Any]) -> tuple[str, str, str]:
-    shape = " × ".join(say_number(size) for size in record.get("shape", ())) or "scalar"
+    shape = (
+        " \N{MULTIPLICATION SIGN} ".join(say_number(size) for size in record.get("shape", ()))
+        or "scalar"
+    )
     return name, shape, str(record.get("dtype", ""))
 
 

@@ -20,7 +20,7 @@ from connflow.report.style import (
     style_axes,
 )
 
-# Where in its lane of height 1 each trace lies: bottom, height, colour.
+# Where in its lane of height 1 a trace may lie: bottom, height.
 UPPER, LOWER, WHOLE = (0.40, 0.46), (0.10, 0.22), (0.12, 0.74)
 FLUORESCENCE, ACTIVITY = COLOURS["calcium"], COLOURS["unknown"]
 LANE_RULE: dict[str, Any] = {"color": COLOURS["faint"], "linewidth": 0.8, "zorder": 0}
@@ -44,18 +44,19 @@ def draw_traces(
     params : ReportParams
         How many units and seconds.
     """
-    shown = {
-        band: _first_seconds(trace, params.raster_s)
-        for trace, band in ((fluorescence, FLUORESCENCE_BAND), (activity, ACTIVITY_BAND))
+    given = {
+        colour: _first_seconds(trace, params.raster_s)
+        for trace, colour in ((fluorescence, FLUORESCENCE), (activity, ACTIVITY))
         if trace is not None
     }
-    leading = next(iter(shown.values()))
+    leading = next(iter(given.values()))
+    bands = (UPPER, LOWER) if len(given) == 2 else (WHOLE,)
     lanes = _choose_units(leading, params.n_trace_units)
     figure = new_figure(FULL_WIDTH_IN, 0.8 + 0.86 * len(lanes))
     axes = _prepare_lanes(figure.subplots(), leading, lanes)
     for lane, unit in enumerate(lanes):
-        for band, trace in shown.items():
-            _plot_trace(axes, -lane, trace.isel(unit=unit), band)
+        for band, (colour, trace) in zip(bands, given.items(), strict=True):
+            _plot_trace(axes, -lane, trace.isel(unit=unit), band, colour)
         if recording is not None:
             _plot_true_spikes(axes, -lane, leading.isel(unit=unit), recording)
     return Drawing(
@@ -63,7 +64,7 @@ def draw_traces(
         "Fluorescence" if activity is None else "Fluorescence and deconvolved activity",
         f"Traces of {len(lanes)} units over {_seconds(leading).max() - _seconds(leading).min():.3g}"
         " s, one lane a unit.",
-        _describe(list(shown), len(lanes), leading.sizes["unit"], recording is not None),
+        _describe(list(given), len(lanes), leading.sizes["unit"], recording is not None),
         is_wide=True,
     )
 
@@ -101,21 +102,23 @@ def _prepare_lanes(axes: Axes, trace: xr.DataArray, lanes: list[int]) -> Axes:
     return axes
 
 
-def _describe(
-    bands: list[tuple[float, float, str]], n_shown: int, n_all: int, has_spikes: bool
-) -> str:
-    parts = {FLUORESCENCE_BAND: "green: fluorescence", ACTIVITY_BAND: "dark: deconvolved activity"}
-    lines = [parts[band] for band in bands]
+def _describe(colours: list[str], n_shown: int, n_all: int, has_spikes: bool) -> str:
+    parts = {FLUORESCENCE: "green: fluorescence", ACTIVITY: "dark: deconvolved activity"}
+    lines = [parts[colour] for colour in colours]
     lines += ["orange ticks: the true spikes"] if has_spikes else []
-    which = "all" if n_shown == n_all else "spread evenly from the most to the least variable"
+    which = (
+        f"All {n_all} units" if n_shown == n_all else f"{n_shown} of {n_all} units, spread evenly"
+    )
     return (
-        f"{'; '.join(lines).capitalize()}. {n_shown} of {n_all} units, {which}. Each trace fills "
-        "its own lane; its peak-to-peak range stands to the right."
+        f"{'; '.join(lines).capitalize()}. {which}, from the most to the least variable. Each "
+        "trace fills its own lane; its peak-to-peak range stands to the right."
     )
 
 
-def _plot_trace(axes: Axes, base: int, trace: xr.DataArray, band: tuple[float, float, str]) -> None:
-    bottom, height, colour = band
+def _plot_trace(
+    axes: Axes, base: int, trace: xr.DataArray, band: tuple[float, float], colour: str
+) -> None:
+    bottom, height = band
     values = np.asarray(trace, np.float64)
     extent = float(np.ptp(values))
     scaled = (values - values.min()) / extent if extent > 0 else np.zeros(len(values))

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-NOTHING = "–"
+NOTHING = "\N{EN DASH}"
+MAX_ITEMS = 12
 
 
 def say_number(value: Any, digits: int = 3) -> str:
@@ -27,8 +28,16 @@ def say_number(value: Any, digits: int = 3) -> str:
 
 
 def say_score(value: Any) -> str:
-    """Return a score with three decimals; a dash where there is none."""
+    """Return a score with three decimals, a count as it is; a dash where there is none.
+
+    Examples
+    --------
+    >>> say_score(0.98765), say_score(350.0), say_score(None)
+    ('0.988', '350', '–')
+    """
     number = float("nan") if value is None else float(value)
+    if math.isfinite(number) and abs(number) >= 10:
+        return f"{number:,.0f}"
     return f"{number:.3f}" if math.isfinite(number) else NOTHING
 
 
@@ -74,11 +83,15 @@ def say_value(value: Any) -> str:
     """Return a parameter or an attribute as text, arrays and lists in one line."""
     if value is None:
         return NOTHING
+    if isinstance(value, np.ndarray | np.generic):
+        return say_value(value.tolist())
     if isinstance(value, Mapping):
         return ", ".join(f"{name}: {say_value(item)}" for name, item in value.items()) or "none"
-    if isinstance(value, np.ndarray | list | tuple):
-        return ", ".join(say_value(item) for item in value) or "none"
-    if isinstance(value, float | np.floating):
+    if isinstance(value, list | tuple):
+        shown = [say_value(item) for item in value[:MAX_ITEMS]]
+        rest = [f"... ({len(value)} in all)"] if len(value) > MAX_ITEMS else []
+        return ", ".join(shown + rest) or "none"
+    if isinstance(value, float):
         return f"{value:.10g}"
     return str(value)
 

@@ -334,5 +334,9 @@ def test_digest_covers_names_and_bytes_of_a_folder(tmp_path: Path) -> None:
     original = digest("original", a="12", b="3")
     assert original == digest("copy", b="3", a="12")
     changed = [digest("bytes", a="12", b="4"), digest("moved", a="1", b="23")]
-    changed += [digest("renamed", a="12", c="3"), digest("fewer", a="12")]
-    assert len({original, *changed}) == 5
+    changed += [
+        digest("renamed", a="12", c="3"),
+        digest("fewer", a="12"),
+        digest("joined", a="12sub/b3"),
+    ]
+    assert len({original, *changed}) == 6

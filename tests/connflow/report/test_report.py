@@ -5,6 +5,7 @@ import io
 import re
 import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
@@ -183,6 +184,12 @@ def content() -> ReportContent:
 
 
 @pytest.fixture(scope="module")
+def bare(content: ReportContent) -> ReportContent:
+    silent = replace(content, recording=None, fluorescence=None, activity=None)
+    return replace(_without_truth(silent), steps=[])
+
+
+@pytest.fixture(scope="module")
 def report(content: ReportContent) -> Report:
     return render_report(content, PARAMS)
 
@@ -208,6 +215,12 @@ def test_same_content_gives_same_bytes(content: ReportContent, report: Report) -
     assert not any(b"tEXt" in png or b"tIME" in png for png in report.figures.values())
 
 
+def test_worker_threads_give_the_same_bytes(content: ReportContent, report: Report) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        reports = list(pool.map(lambda _: render_report(content, PARAMS), range(2)))
+    assert reports == [report, report]
+
+
 def test_headlines_and_scores_stand_beside_chance(report: Report) -> None:
     for text in ("lagged regression", "2 min<", "0.931", "chance 0.500", "0.774", "0.048"):
         assert text in report.html
@@ -224,16 +237,16 @@ def test_opening_lines_are_python_and_name_each_artifact(report: Report) -> None
     assert f'connectivity = xr.open_zarr(store + "/connectivity/{"d" * 64}/data.zarr")' in lines
 
 
-def test_opening_lines_follow_the_files_of_a_manifest(content: ReportContent) -> None:
+def test_opening_lines_follow_the_files_of_a_manifest(bare: ReportContent) -> None:
     files = {"table.parquet": {"bytes": 4000}, "curves.parquet": {"bytes": 1000}}
     step = {"step": "evaluation", "key": "f" * 64, "files": files, "arrays": {}}
-    html = render_report(replace(content, steps=[step]), PARAMS).html
+    html = render_report(replace(bare, steps=[step]), PARAMS).html
     assert "evaluation = pd.read_parquet" in html
     assert "evaluation_curves = pd.read_parquet" in html
     assert "5 kB" in html
 
 
-def test_content_is_escaped(content: ReportContent) -> None:
+def test_content_is_escaped(content: ReportContent, bare: ReportContent) -> None:
     steps = [
         {
             "step": HOSTILE,
@@ -248,7 +261,7 @@ def test_content_is_escaped(content: ReportContent) -> None:
     ]
     assert content.scores is not None
     hostile = replace(
-        content,
+        bare,
         steps=steps,
         scores=content.scores.assign(score=HOSTILE, meaning=HOSTILE),
         connectivity=content.connectivity.assign_attrs({"method": HOSTILE}),
@@ -279,8 +292,7 @@ def test_spikes_without_calcium_have_no_traces(content: ReportContent) -> None:
     assert "traces" not in render_report(spikes, PARAMS).figures
 
 
-def test_without_recording_and_steps_the_matrices_remain(content: ReportContent) -> None:
-    bare = replace(_as_fluorescence(_without_truth(content)), recording=None, steps=[])
+def test_without_recording_and_steps_the_matrices_remain(bare: ReportContent) -> None:
     report = render_report(bare, PARAMS)
     assert set(report.figures) == WIRING_FIGURES
     assert "was not handed to this report" in report.html
@@ -307,7 +319,7 @@ def test_silent_units_and_missing_estimates_are_counted(content: ReportContent) 
 
 def test_all_zero_matrices_render(content: ReportContent) -> None:
     zero = replace(content, connectivity=content.connectivity * 0, truth=content.truth * 0)
-    assert "surest connections" not in render_report(zero, PARAMS).html
+    assert "Surest excitatory" not in render_report(zero, PARAMS).html
 
 
 def test_thinned_matrices_say_so() -> None:
@@ -330,11 +342,20 @@ def test_z_is_required(content: ReportContent) -> None:
         render_report(replace(content, connectivity=content.connectivity[["weight"]]), PARAMS)
 
 
+def test_truth_is_matched_by_unit_id(content: ReportContent, report: Report) -> None:
+    assert content.truth is not None
+    shuffled = replace(content, truth=content.truth[::-1, ::-1].transpose())
+    np.testing.assert_array_equal(read_wiring(shuffled).truth, content.truth)
+    unnamed = content.truth.drop_vars(["source", "target"])
+    assert render_report(replace(content, truth=unnamed), PARAMS) == report
+
+
 def test_truth_of_other_units_is_refused(content: ReportContent) -> None:
     assert content.truth is not None
-    for truth in (content.truth[::-1], content.truth[:10, :10]):
+    fewer = content.truth[:10, :10]
+    for truth in (fewer, fewer.drop_vars(["source", "target"]), fewer.rename(source="unit")):
         with pytest.raises(InvalidInputError, match="truth must"):
-            render_report(replace(content, truth=truth), PARAMS)
+            read_wiring(replace(content, truth=truth))
 
 
 def test_drawing_leaves_global_settings_alone(content: ReportContent) -> None:

@@ -12,7 +12,7 @@ from typing import IO, Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-import fsspec  # type: ignore[import-untyped]
+import fsspec
 
 from connflow.errors import RecordingError, RecordingNotFoundError
 

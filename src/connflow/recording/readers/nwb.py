@@ -64,11 +64,10 @@ def _kind(thing: Any) -> str:
 
 
 def _describe(file: Any) -> list[str]:
+    """Say what the file holds, for the message that nothing fits."""
     names = [f"{_kind(child)} {name!r}" for name, child in _interfaces(file)]
-    return [
-        *names,
-        *(["a units table without spike times"] if file.units is not None else []),
-    ]
+    columns = "none" if file.units is None else ", ".join(file.units.colnames) or "no columns"
+    return [*names, f"units table: {columns}"]
 
 
 def _interfaces(file: Any) -> list[tuple[str, Any]]:

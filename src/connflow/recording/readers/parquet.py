@@ -9,7 +9,7 @@ import re
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq  # type: ignore[import-untyped]
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from connflow.recording.params import RecordingParams

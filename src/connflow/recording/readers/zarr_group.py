@@ -104,7 +104,7 @@ def _dimensions(array: Any) -> tuple[str, ...]:
 
 
 def _refuse_missing_chunks(name: str, key: str, array: Any) -> None:
-    """A chunk that is not there reads as the fill value: a folder copied in part looks whole."""
+    """Refuse absent chunks: they read as the fill value, so a folder copied in part looks whole."""
     n_chunks = array.nchunks
     n_missing = n_chunks - array.nchunks_initialized
     if n_chunks > 1 and n_missing:

@@ -152,7 +152,7 @@ def task_runner(profile: Profile) -> TaskRunner[Any]:
     """Return the Prefect task runner that a profile describes."""
     if profile.task_runner == "threads":
         return ThreadPoolTaskRunner(max_workers=profile.max_workers)
-    from prefect_dask import DaskTaskRunner
+    from prefect_dask.task_runners import DaskTaskRunner
 
     if profile.cluster_class is None:
         raise InvalidInputError("a profile with task_runner: dask needs a cluster_class")

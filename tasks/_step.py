@@ -5,39 +5,39 @@ import inspect
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Concatenate, ParamSpec, cast
+from dataclasses import dataclass
+from typing import Any, cast
+from uuid import UUID
 
 from prefect import Task, task
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.cache_policies import CacheKeyFnPolicy
-from prefect.client.schemas.objects import TaskRun
+from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import TaskRunContext
 from prefect.logging import get_logger, get_run_logger
-from prefect.results import ResultRecord, ResultRecordMetadata
-from prefect.states import State
 from prefect.tasks import exponential_backoff
 
 from connflow.errors import ConnflowError, InputChangedError, StoreError
 from connflow.params import StepParams
 from connflow.progress import current_reporter, reporting_to
 from connflow.recording.readers import content_digest
-from connflow.store import ArtifactRef, ArtifactWriter, Provenance, Store, derive_key
-from connflow.store.manifest import source_digest
+from connflow.store import ArtifactRef, Provenance, Store, derive_key
+from connflow.store.environment import source_digest
 
-Inputs = ParamSpec("Inputs")
+CACHE_RECORD = "result.json"
+"""Prefect's record of a finished task, inside the artifact; its path is the cache key."""
 
-PROGRESS_AFTER_S = 2.0
-"""A step that takes longer than this shows its progress in the Prefect UI, as often."""
+PROGRESS_EVERY_S = 2.0
+"""A step that takes longer than this shows its progress in the Prefect UI, this often."""
 
 RETRIES = 3
+
+StepTask = Task[..., ArtifactRef]
 
 
 def step(
     word: str, version: int, *, run_name: str = "", package: str = ""
-) -> Callable[
-    [Callable[Concatenate[Store, ArtifactWriter, Inputs], None]],
-    Task[Inputs, ArtifactRef],
-]:
+) -> Callable[[Callable[..., None]], StepTask]:
     """Turn a function that fills an artifact into a cached task that returns the artifact's ref.
 
     Parameters
@@ -47,7 +47,7 @@ def step(
     version
         Version of the step's science. A new one means that old artifacts are not used any more.
     run_name
-        What the run is called behind the step word; may name inputs: ``{params.bin_size_s:g} s``.
+        What the run is called behind the step word; may name inputs: ``{params.bin_size_s} s``.
     package
         Module of the science, for the source digest; ``connflow.<word>`` if empty.
 
@@ -57,52 +57,17 @@ def step(
     takes too: an `ArtifactRef` enters the key by its own key, a `StepParams` whole, a text is the
     place of a recording from outside and enters by the digest of its content.
     """
+    work = _Work(word, version, package or f"connflow.{word}")
 
-    def decorate(
-        fill: Callable[Concatenate[Store, ArtifactWriter, Inputs], None],
-    ) -> Task[Inputs, ArtifactRef]:
-        signature = _signature_of_task(fill)
-        module = package or f"connflow.{word}"
-
-        def derive(arguments: dict[str, Any]) -> tuple[ArtifactRef, Provenance]:
-            return _derive(word, version, module, arguments)
-
-        @functools.wraps(fill)
-        def run(*args: Any, **kwargs: Any) -> ArtifactRef:
-            arguments = dict(signature.bind(*args, **kwargs).arguments)
-            ref, provenance = derive(arguments)
-            store, logger = current_store(), _logger()
-            if store.exists(ref):
-                logger.info("%s was made meanwhile by another run", ref)
-                return ref
-            began = time.perf_counter()
-            with _shown_progress(word), store.create(ref, provenance) as artifact:
-                cast(Any, fill)(store, artifact, **arguments)
-                if derive(arguments)[0] != ref:
-                    raise InputChangedError(
-                        f"{word}: an input changed while it was read "
-                        f"({', '.join(provenance.sources.values())}); nothing was kept. Run again "
-                        "when it is complete."
-                    )
-            logger.info("made %s in %.1f s", ref, time.perf_counter() - began)
-            return ref
-
-        run.__signature__ = signature  # type: ignore[attr-defined]
-        run.__annotations__ = {
-            **{name: item.annotation for name, item in signature.parameters.items()},
-            "return": ArtifactRef,
-        }
+    def decorate(fill: Callable[..., None]) -> StepTask:
+        make_task = cast(Any, task)
         return cast(
-            Task[Inputs, ArtifactRef],
-            task(
-                run,
+            StepTask,
+            make_task(
+                _making_the_artifact(fill, work),
                 name=word,
                 task_run_name=f"{word} {run_name}".strip(),
-                cache_policy=CacheKeyFnPolicy(
-                    cache_key_fn=lambda context, arguments: (
-                        f"{word}/{derive(arguments)[0].key}/result.json"
-                    )
-                ),
+                cache_policy=CacheKeyFnPolicy(cache_key_fn=work.cache_key),
                 persist_result=True,
                 result_serializer="json",
                 cache_result_in_memory=False,
@@ -117,58 +82,96 @@ def step(
     return decorate
 
 
+@dataclass(frozen=True)
+class _Work:
+    """A step's word, its version, and the module of its science."""
+
+    word: str
+    version: int
+    module: str
+
+    def derive(self, arguments: dict[str, Any]) -> tuple[ArtifactRef, Provenance]:
+        """Return the artifact that these arguments make, and how."""
+        params: dict[str, Any] = {}
+        inputs: dict[str, str] = {}
+        sources: dict[str, str] = {}
+        for name, value in arguments.items():
+            if isinstance(value, StepParams):
+                params = value.model_dump(mode="json")
+            elif isinstance(value, ArtifactRef):
+                inputs[name] = str(value)
+            elif isinstance(value, str):
+                inputs[name], sources[name] = content_digest(value), value
+            elif value is not None:
+                raise TypeError(f"{self.word}: input {name} is {type(value).__name__}; pass a ref")
+        key = derive_key(self.word, self.version, params, inputs)
+        return ArtifactRef(step=self.word, key=key), Provenance(
+            version=self.version,
+            params=params,
+            inputs=inputs,
+            sources=sources,
+            source_digest=source_digest(self.module),
+        )
+
+    def cache_key(self, context: TaskRunContext, arguments: dict[str, Any]) -> str:
+        """Return the path of the cache record below the store's root."""
+        return f"{self.derive(arguments)[0]}/{CACHE_RECORD}"
+
+
+def _making_the_artifact(fill: Callable[..., None], work: _Work) -> Callable[..., ArtifactRef]:
+    """Return the task's function: `fill` between derivation and commit."""
+    signature = inspect.signature(fill)
+    inputs = list(signature.parameters.values())[2:]  # without store and artifact
+    signature = signature.replace(parameters=inputs, return_annotation=ArtifactRef)
+
+    @functools.wraps(fill)
+    def make(*args: Any, **kwargs: Any) -> ArtifactRef:
+        arguments = dict(signature.bind(*args, **kwargs).arguments)
+        ref, provenance = work.derive(arguments)
+        store, logger = current_store(), _logger()
+        if store.exists(ref):
+            logger.info("%s was there already", ref)
+            return ref
+        began = time.perf_counter()
+        with _shown_progress(work.word), store.create(ref, provenance) as artifact:
+            fill(store, artifact, **arguments)
+            _check_unchanged(work, arguments, ref)
+        logger.info("made %s in %.1f s", ref, time.perf_counter() - began)
+        return ref
+
+    make.__signature__ = signature  # type: ignore[attr-defined]
+    make.__annotations__ = {item.name: item.annotation for item in inputs}
+    return make
+
+
 def current_store() -> Store:
     """Return the store of the run we are in; outside of a run, the default one."""
     context = TaskRunContext.get()
     storage = context.result_store.result_storage if context else None
-    root = getattr(storage, "basepath", None)
-    return Store(root)
+    return Store(getattr(storage, "basepath", None))
 
 
-def _signature_of_task(fill: Callable[..., None]) -> inspect.Signature:
-    signature = inspect.signature(fill)
-    inputs = list(signature.parameters.values())[2:]  # without store and artifact
-    return signature.replace(parameters=inputs, return_annotation=ArtifactRef)
-
-
-def _derive(
-    word: str, version: int, module: str, arguments: dict[str, Any]
-) -> tuple[ArtifactRef, Provenance]:
-    params: dict[str, Any] = {}
-    inputs: dict[str, str] = {}
-    sources: dict[str, str] = {}
-    for name, value in arguments.items():
-        if isinstance(value, StepParams):
-            params = value.model_dump(mode="json")
-        elif isinstance(value, ArtifactRef):
-            inputs[name] = str(value)
-        elif isinstance(value, str):
-            inputs[name], sources[name] = content_digest(value), value
-        elif value is not None:
-            raise TypeError(f"{word}: input {name} is a {type(value).__name__}; pass a ref")
-    provenance = Provenance(
-        version=version,
-        params=params,
-        inputs=inputs,
-        sources=sources,
-        source_digest=source_digest(module),
-    )
-    return ArtifactRef(step=word, key=derive_key(word, version, params, inputs)), provenance
+def _check_unchanged(work: _Work, arguments: dict[str, Any], ref: ArtifactRef) -> None:
+    now, provenance = work.derive(arguments)
+    if now != ref:
+        raise InputChangedError(
+            f"{work.word}: {', '.join(provenance.sources.values())} changed while it was read; "
+            "nothing was kept. Run again when the file is complete."
+        )
 
 
 def _is_worth_retrying(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
     """Whether a failure may pass by itself: the network's or the cluster's, not the input's."""
-    error = state.data
-    if isinstance(error, StoreError):
-        error = error.__cause__
+    error = state.data.__cause__ if isinstance(state.data, StoreError) else state.data
     lasting = (ConnflowError, FileNotFoundError, PermissionError, NotADirectoryError)
-    return isinstance(error, OSError | TimeoutError) and not isinstance(error, lasting)
+    return isinstance(error, OSError) and not isinstance(error, lasting)
 
 
 def _forget_failure(task: Task[..., Any], run: TaskRun, state: State[Any]) -> None:
     """Remove the record of an exception, which Prefect leaves at the store's root."""
-    if isinstance(state.data, ResultRecord | ResultRecordMetadata):
-        current_store().discard_record(state.data.metadata.storage_key or "")
+    metadata = getattr(state.data, "metadata", None)
+    if metadata is not None and metadata.storage_key:
+        current_store().discard_record(metadata.storage_key)
 
 
 def _logger() -> Any:
@@ -177,26 +180,39 @@ def _logger() -> Any:
 
 @contextmanager
 def _shown_progress(word: str) -> Iterator[None]:
-    """Show how far the step is as a Prefect progress artifact, once it has taken a while."""
+    """Show how far a step is as a Prefect progress artifact, once it has taken a while."""
     if TaskRunContext.get() is None:
         yield
         return
-    outer = current_reporter()
-    last, shown = time.monotonic(), None
-
-    def report(fraction: float) -> None:
-        nonlocal last, shown
-        if outer is not None:
-            outer(fraction)
-        if time.monotonic() - last < PROGRESS_AFTER_S:
-            return
-        last = time.monotonic()
-        if shown is None:
-            shown = create_progress_artifact(progress=100 * fraction, description=word)
-        else:
-            update_progress_artifact(shown, progress=100 * fraction)
-
-    with reporting_to(report):
+    shown = _ProgressArtifact(word, current_reporter())
+    with reporting_to(shown.report):
         yield
-        if shown is not None:
-            update_progress_artifact(shown, progress=100.0)
+    shown.finish()
+
+
+class _ProgressArtifact:
+    """A Prefect progress artifact that is made late, updated seldom, and passes the word on."""
+
+    def __init__(self, word: str, outer: Callable[[float], None] | None) -> None:
+        self._word, self._outer = word, outer
+        self._last = time.monotonic()
+        self._artifact: UUID | None = None
+
+    def report(self, fraction: float) -> None:
+        if self._outer is not None:
+            self._outer(fraction)
+        if time.monotonic() - self._last >= PROGRESS_EVERY_S:
+            self._last = time.monotonic()
+            self._show(100 * fraction)
+
+    def finish(self) -> None:
+        if self._artifact is not None:
+            self._show(100.0)
+
+    def _show(self, percent: float) -> None:
+        if self._artifact is None:
+            self._artifact = cast(
+                UUID, create_progress_artifact(progress=percent, description=self._word)
+            )
+        else:
+            update_progress_artifact(self._artifact, progress=percent)

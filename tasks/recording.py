@@ -1,7 +1,5 @@
 """Recording: spikes or fluorescence, read from a file or simulated, as an artifact."""
 
-import numpy as np
-
 from connflow.blocks import TIME_BLOCK, split
 from connflow.recording.dataset import fluorescence_coords, spikes_to_dataset
 from connflow.recording.model import FluorescenceRecording, Recording
@@ -42,7 +40,9 @@ def _write_fluorescence(artifact: ArtifactWriter, recording: FluorescenceRecordi
     artifact.write_blocks(
         {
             "time": time_variable(len(traces)),
-            "fluorescence": trace_variable(*traces.shape, np.dtype(np.float32), {"units": "dF/F"}),
+            "fluorescence": trace_variable(
+                len(traces), recording.n_units, traces.dtype, {"units": "dF/F"}
+            ),
         },
         [
             time_stream(len(traces), recording.t_start, 1 / recording.frame_rate_hz),

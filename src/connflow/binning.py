@@ -101,7 +101,7 @@ def _bin_index(
     return np.floor(position + EDGE_TOLERANCE).astype(np.int64)
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def _add_spikes(
     counts: NDArray[np.unsignedinteger],
     bins: NDArray[np.int64],
@@ -111,7 +111,7 @@ def _add_spikes(
         counts[bins[k], units[k]] += 1
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def _largest_count(bins: NDArray[np.int64], units: NDArray[np.int32], n_units: int) -> int:
     current_bin = np.full(n_units, -1, np.int64)
     count = np.zeros(n_units, np.int64)

@@ -151,7 +151,7 @@ class _Noise:
         return noise
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def _run_recursion(
     counts: NDArray[np.unsignedinteger],
     input_noise: NDArray[np.float32],

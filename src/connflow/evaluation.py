@@ -58,7 +58,7 @@ class _Pairs:
 
     @property
     def connected(self) -> NDArray[np.bool_]:
-        return self.truth != 0
+        return np.asarray(self.truth != 0)
 
 
 Score = tuple[str, float, float, str]

@@ -1,6 +1,5 @@
 """What every step's parameters have in common: frozen, complete, and strict about names."""
 
-import types
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self, TypeVar
 
@@ -26,7 +25,7 @@ class StepParams(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _expand_preset(cls, values: Any) -> Any:
-        if not isinstance(values, Mapping) or "preset" not in values:
+        if not isinstance(values, dict) or "preset" not in values:
             return values
         name = values["preset"]
         if name not in cls.presets:
@@ -70,9 +69,12 @@ def _describe_one(model: type[BaseModel], problem: Any) -> str:
 
 def _fields_at(model: type[BaseModel], path: tuple[str, ...]) -> list[str]:
     for part in path:
-        annotation = model.model_fields[part].annotation if part in model.model_fields else None
-        if isinstance(annotation, types.UnionType):
-            annotation = next((a for a in annotation.__args__ if isinstance(a, type)), None)
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            model = annotation
+        annotation: Any = (
+            model.model_fields[part].annotation if part in model.model_fields else None
+        )
+        candidates = (annotation, *getattr(annotation, "__args__", ()))  # itself, or of a union
+        for candidate in candidates:
+            if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+                model = candidate
+                break
     return sorted(model.model_fields)

@@ -21,9 +21,7 @@ def count_all(recording, bin_size_s, block_bins=1 << 15):
     return np.concatenate([counts for _, counts in parts])
 
 
-spike_trains = st.lists(
-    st.tuples(st.floats(-5, 4.999), st.integers(0, 2)), max_size=60
-).map(sorted)
+spike_trains = st.lists(st.tuples(st.floats(-5, 4.999), st.integers(0, 2)), max_size=60).map(sorted)
 
 
 @settings(deadline=None)
@@ -43,9 +41,7 @@ def test_counts_agree_with_numpy_histogram():
     counts = count_all(record(times, units, t_start=4397.0, t_stop=4407.0), 0.1)
     for unit in range(3):
         edges = 4397.0 + np.arange(101) * 0.1
-        np.testing.assert_array_equal(
-            counts[:, unit], np.histogram(times[units == unit], edges)[0]
-        )
+        np.testing.assert_array_equal(counts[:, unit], np.histogram(times[units == unit], edges)[0])
 
 
 @pytest.mark.parametrize("bin_size_s", [0.001, 0.01, 0.0007, 1 / 30])

@@ -114,7 +114,7 @@ def accumulate_moments(
     )
     with threadpool_limits(1, user_api="blas"):
         parts = track(map_blocks(compute, blocks), len(blocks))
-        total = next(parts)
+        total: Moments = next(parts)
         for part in parts:
             total = total + part
     return total
@@ -125,10 +125,10 @@ def _longest(kernels: Sequence[Kernel]) -> int:
 
 
 def _reference_level(activity: TimeUnitArray, block_bins: int) -> NDArray[np.float32]:
-    first = np.asarray(activity[:block_bins, :])
+    first: NDArray[np.generic] = np.asarray(activity[:block_bins, :])
     if first.dtype.kind in "ui":
         return np.zeros(first.shape[1], np.float32)
-    return first.mean(axis=0, dtype=np.float64).astype(np.float32)
+    return first.astype(np.float64).mean(axis=0).astype(np.float32)
 
 
 def _block_moments(
@@ -139,8 +139,8 @@ def _block_moments(
     block: slice,
 ) -> Moments:
     past = _longest(kernels)
-    rows = np.asarray(activity[block.start : block.stop + past, :]).astype(np.float32)
-    rows -= reference
+    raw: NDArray[np.generic] = np.asarray(activity[block.start : block.stop + past, :])
+    rows = raw.astype(np.float32) - reference
     targets = rows[past:]
     features = np.concatenate([_windowed(rows, past, kernel) for kernel in kernels], axis=1)
     n_kernels, n_units = len(kernels), targets.shape[1]
@@ -161,7 +161,7 @@ def _windowed(rows: NDArray[np.float32], past: int, kernel: Kernel) -> NDArray[n
     """Return for each bin from `past` on the activity summed over a window of delays."""
     first, last = kernel
     n_bins = len(rows) - past
-    total = rows[past - first : past - first + n_bins].copy()
+    total: NDArray[np.float32] = rows[past - first : past - first + n_bins].copy()
     for lag in range(first + 1, last + 1):
         total += rows[past - lag : past - lag + n_bins]
     return total

@@ -87,7 +87,7 @@ def _mean_autocovariance(
     return total / n_stretches
 
 
-@numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
 def _autocovariance(traces: NDArray[np.float32], lags: NDArray[np.int64]) -> NDArray[np.float64]:
     n_frames, n_units = traces.shape
     result = np.zeros((len(lags), n_units))

@@ -77,10 +77,10 @@ def _feed_filter(
     window, degree = params.window_frames, params.polyorder
     smooth = savgol_coeffs(window, degree, use="dot")
     slope = savgol_coeffs(window, degree, deriv=1, delta=1 / frame_rate_hz, use="dot")
-    return (slope[:, None] + smooth[:, None] / tau_s[None, :]).astype(np.float32)
+    return np.asarray(slope[:, None] + smooth[:, None] / tau_s[None, :], np.float32)
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def _filter(padded: NDArray[np.float32], taps: NDArray[np.float32]) -> NDArray[np.float32]:
     n_taps, n_units = taps.shape
     result = np.zeros((len(padded) - n_taps + 1, n_units), np.float32)

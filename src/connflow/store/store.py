@@ -16,7 +16,8 @@ import xarray as xr
 from fsspec.implementations.local import LocalFileSystem
 
 from connflow.errors import ArtifactNotFoundError, InvalidInputError, StoreError
-from connflow.store.manifest import FileRecord, Manifest, Provenance, checksum
+from connflow.store.environment import checksum
+from connflow.store.manifest import FileRecord, Manifest, Provenance
 from connflow.store.ref import ArtifactRef
 from connflow.store.writer import ArtifactWriter
 
@@ -92,7 +93,8 @@ class Store:
     def open_dataset(self, ref: ArtifactRef, name: str = "data") -> xr.Dataset:
         """Open a labelled dataset of an artifact; its values are read when they are used."""
         self._require(ref)
-        return xr.open_zarr(self.path(ref, f"{name}.zarr"), chunks=None)
+        dataset: xr.Dataset = xr.open_zarr(self.path(ref, f"{name}.zarr"), chunks=None)
+        return dataset
 
     def read_table(self, ref: ArtifactRef, name: str = "table") -> pd.DataFrame:
         """Read a table of an artifact."""

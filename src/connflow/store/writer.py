@@ -1,6 +1,6 @@
 """Writing one artifact: datasets, tables and files, into a folder that is not yet an artifact."""
 
-import warnings
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +12,6 @@ import xarray as xr
 import zarr
 from numpy.typing import NDArray
 from zarr.codecs import BloscCodec
-from zarr.errors import ZarrUserWarning
 
 from connflow.blocks import MapBlocks
 from connflow.errors import StoreError
@@ -195,8 +194,18 @@ def _region(variable: Variable, block: Block) -> tuple[slice, ...]:
 
 
 def _consolidate(path: Path) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", ZarrUserWarning
-        )  # not yet in the zarr 3 specification
-        zarr.consolidate_metadata(str(path), zarr_format=3)
+    """Put the metadata of all arrays into the group's, so that opening reads one file.
+
+    By hand, since zarr's own function warns from a thread of its own, where no filter is safe.
+    """
+    group_file = path / "zarr.json"
+    arrays = {
+        file.parent.name: json.loads(file.read_text()) for file in sorted(path.glob("*/zarr.json"))
+    }
+    group = json.loads(group_file.read_text())
+    group["consolidated_metadata"] = {
+        "kind": "inline",
+        "must_understand": False,
+        "metadata": arrays,
+    }
+    group_file.write_text(json.dumps(group, indent=2))

@@ -1,21 +1,20 @@
 """CPU time of our network simulator against NEST: same wiring, same delays, same drive, one thread.
 
-Run ``OMP_NUM_THREADS=1 python benchmarks/bench_network.py [n_units] [seconds] [repeats]``. Both
-simulate the very same synapses in the same process, by turns. Our figure holds all that
-`simulate_network` does after the wiring is drawn: drive, kernel, collecting the spikes. NEST's
-holds `Simulate` alone, after its network is built and prepared. Left out on both sides are drawing
-or building the network, the first 0.2 s (which holds our compile time) and 1 s of warm-up.
+Run ``python -m benchmarks.bench_network [n_units] [seconds] [repeats]``. Both simulate the very
+same synapses in the same process, by turns. Our figure holds all that `simulate_network` does after
+the wiring is drawn: drive, kernel, collecting the spikes. NEST's holds `Simulate` alone, after its
+network is built and prepared. Left out on both sides are drawing or building the network, the first
+0.2 s (which holds our compile time) and 1 s of warm-up.
 """
 
+import os
 import statistics
 import sys
-import time
-from collections.abc import Callable
 from typing import Any
 
-import nest
 import numpy as np
 
+from benchmarks._measure import measure, print_header, print_table
 from connflow.recording.network import (
     NetworkParams,
     draw_synapses,
@@ -24,7 +23,17 @@ from connflow.recording.network import (
 )
 
 
-def build_nest_network(params: NetworkParams) -> Any:
+def import_nest() -> Any:
+    """Import NEST, without its banner and for one thread; None where it is not installed."""
+    os.environ.update(PYNEST_QUIET="1", OMP_NUM_THREADS="1")
+    try:
+        import nest
+    except ImportError:
+        return None
+    return nest
+
+
+def build_nest_network(nest: Any, params: NetworkParams) -> Any:
     """Build the network with NEST's own Poisson drive on one thread; return its recorder."""
     nest.ResetKernel()
     nest.verbosity = nest.VerbosityLevel.ERROR
@@ -43,33 +52,39 @@ def build_nest_network(params: NetworkParams) -> Any:
     return recorder
 
 
-def measure_cpu_s(work: Callable[[], object]) -> float:
-    """Return the CPU seconds of this process that the work takes."""
-    start = time.process_time()
-    work()
-    return time.process_time() - start
-
-
 def main(n_units: int = 1000, seconds: float = 5.0, repeats: int = 5) -> None:
     """Measure both by turns and print CPU seconds a biological second, best and median."""
+    print_header(f"network simulation, {n_units} units: connflow against NEST, one thread")
+    nest = import_nest()
+    if nest is None:
+        print("not measured: NEST is an extra, pip install 'connflow[nest]' on Python 3.11, Linux")
+        return
     params = NetworkParams(n_units=n_units, duration_s=seconds, warmup_s=0.0)
     synapses = draw_synapses(params)
     run_network(params.model_copy(update={"duration_s": 0.2}), synapses)  # compile
-    recorder = build_nest_network(params)
+    recorder = build_nest_network(nest, params)
     nest.Simulate(1_000.0)
     recorder.n_events = 0
     ours, theirs = [], []
     for _ in range(repeats):
-        ours.append(measure_cpu_s(lambda: run_network(params, synapses)) / seconds)
-        theirs.append(measure_cpu_s(lambda: nest.Simulate(1e3 * seconds)) / seconds)
-    our_rate = len(run_network(params, synapses)[0]) / n_units / seconds
-    nest_rate = recorder.n_events / n_units / seconds / repeats
-    print(f"N = {n_units}, {len(synapses.targets)} synapses, {repeats} runs of {seconds:g} s each")
-    print(f"{'CPU s per biological s':<24}{'best':>9}{'median':>9}{'rate, Hz':>10}")
-    for name, times, rate in (("connflow", ours, our_rate), ("NEST", theirs, nest_rate)):
-        print(f"{name:<24}{min(times):9.4f}{statistics.median(times):9.4f}{rate:10.2f}")
+        (spikes, _), cost = measure(lambda: run_network(params, synapses))
+        ours.append(cost.cpu_s / seconds)
+        theirs.append(measure(lambda: nest.Simulate(1e3 * seconds))[1].cpu_s / seconds)
+    print(f"{len(synapses.targets)} synapses, {repeats} runs of {seconds:g} s each")
+    _print_result(ours, len(spikes), theirs, recorder.n_events / repeats, n_units * seconds)
+
+
+def _print_result(
+    ours: list[float], our_spikes: float, theirs: list[float], nest_spikes: float, unit_s: float
+) -> None:
+    sides = (("connflow", ours, our_spikes), ("NEST", theirs, nest_spikes))
+    rows = [
+        (name, f"{min(times):.4f}", f"{statistics.median(times):.4f}", f"{n_spikes / unit_s:.2f}")
+        for name, times, n_spikes in sides
+    ]
     best, median = min(theirs) / min(ours), statistics.median(theirs) / statistics.median(ours)
-    print(f"{'NEST / connflow':<24}{best:9.1f}{median:9.1f}")
+    ratios = ("NEST / connflow", f"{best:.1f}", f"{median:.1f}", "")
+    print_table(("CPU s per biological s", "best", "median", "rate, Hz"), [*rows, ratios])
 
 
 if __name__ == "__main__":

@@ -65,6 +65,8 @@ def connectivity(
 ) -> None:
     """Infer connectivity from a recording; print the path of the report page last."""
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO" if verbose else "CRITICAL")
+    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    os.environ.setdefault("DO_NOT_TRACK", "1")
     with _readable_errors(verbose):
         values = read_params(params, assignments or [])
         from connflow.recording.network import NetworkParams

@@ -20,15 +20,7 @@ pytestmark = pytest.mark.usefixtures("prefect_server")
 
 NETWORK = NetworkParams(n_units=40, duration_s=30, connection_probability=0.25, seed=1)
 DIRECT = ["recording", "binning", "connectivity", "evaluation", "report"]
-IMAGED = [
-    "recording",
-    "binning",
-    "calcium",
-    "deconvolution",
-    "connectivity",
-    "evaluation",
-    "report",
-]
+IMAGED = [*DIRECT[:2], "calcium", "deconvolution", *DIRECT[2:]]
 
 
 def run(recording, store, params=None, **options):
@@ -57,7 +49,7 @@ def test_simulated_network(store, path, steps):
     assert isinstance(scores, pd.DataFrame)
     assert scores.set_index("score").loc["auroc", "value"] > 0.65
     page = Path(result.report).read_text()
-    assert page.startswith("<!doctype html>") or page.startswith("<!DOCTYPE html>")
+    assert page.lower().startswith("<!doctype html>")
     assert result.refs["connectivity"].key in page
 
 
@@ -138,9 +130,8 @@ def test_fluorescence_file(store, tmp_path):
     np.savez(path, fluorescence=traces.astype(np.float32), frame_rate_hz=30.0)
     params = {"deconvolution": {"tau_s": 0.3}}
     result, states = run(str(path), store, params)
-    assert states == everything(
-        ["recording", "deconvolution", "connectivity", "report"], "Completed"
-    )
+    steps = ["recording", "deconvolution", "connectivity", "report"]
+    assert states == everything(steps, "Completed")
     activity = result.open("deconvolution")
     assert activity["activity"].shape == (3000, 5)
     assert activity["tau"].to_numpy() == pytest.approx(0.3)
@@ -167,9 +158,8 @@ def test_tables_and_images_are_on_the_run(store):
         sort = {"sort": "CREATED_DESC", "limit": 20}
         found = client.request("POST", "/artifacts/filter", json=sort).json()
         newest = {item["type"]: item for item in reversed(found)}
-        flow_run = client.request(
-            "POST", "/flow_runs/filter", json={"sort": "START_TIME_DESC"}
-        ).json()[0]
+        sort = {"sort": "START_TIME_DESC"}
+        flow_run = client.request("POST", "/flow_runs/filter", json=sort).json()[0]
     for kind in ("table", "markdown"):
         assert newest[kind]["flow_run_id"] == flow_run["id"]
     assert "average_precision" in newest["table"]["data"]
@@ -190,7 +180,7 @@ def write(tmp_path, **arrays):
         ({"spike_times": np.linspace(9.9, 0.1, 50)}, {}, ["bad.npz", "spike_times", "sort"]),
         ({"spike_times": np.linspace(-1, 9, 50)}, {}, ["bad.npz", "spike_times", "t_start"]),
         ({"spike_units": np.full(50, 4)}, {}, ["at least two units"]),
-        ({"weights": np.eye(7)}, {}, ["bad.npz", "weights"]),
+        ({"weights": np.ones((3, 4))}, {}, ["bad.npz", "weights"]),
         ({}, {"recording": {"t_start": 0.0, "t_stop": 0.009}}, ["bad.npz"]),
         ({}, {"connectivity": {"kernel_stop_s": 60}}, ["kernel_stop_s", "record longer"]),
         ({}, {"connectivity": {"method": "correlation", "lags": [10_000]}}, ["connectivity.lags"]),

@@ -205,3 +205,10 @@ def test_impossible_input_is_refused(activity, params, message):
 def test_impossible_params_are_refused(bad):
     with pytest.raises(InvalidInputError):
         ConnectivityParams.parse(bad)
+
+
+@pytest.mark.parametrize("params", METHODS, ids=name)
+def test_scale_of_the_activity_does_not_matter_for_z(planted, params):
+    tiny = (planted * 1e-9).astype(np.float32)
+    wanted, got = infer(planted, params)["z"], infer(tiny, params)["z"]
+    np.testing.assert_allclose(got, wanted, rtol=2e-3, atol=2e-3)

@@ -60,7 +60,7 @@ def infer_connectivity(
     with_gram = params.method != "correlation"
     raw = accumulate_moments(activity, kernels, with_gram=with_gram, map_blocks=map_blocks)
     moments = raw.centred()
-    varies = moments.target_square > 1e-9 * np.maximum(raw.target_square, 1)
+    varies = moments.target_square > 1e-9 * raw.target_square
     _check_varying(varies, unit_ids)
     active = np.flatnonzero(varies)
     weight, z = (

@@ -128,7 +128,7 @@ def _reference_level(activity: TimeUnitArray, block_bins: int) -> NDArray[np.flo
     first: NDArray[np.generic] = np.asarray(activity[:block_bins, :])
     if first.dtype.kind in "ui":
         return np.zeros(first.shape[1], np.float32)
-    return first.astype(np.float64).mean(axis=0).astype(np.float32)
+    return np.asarray(first.astype(np.float64).mean(axis=0), np.float32)
 
 
 def _block_moments(

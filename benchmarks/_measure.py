@@ -80,7 +80,7 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
     for row in (head, *rows):
         first, *others = (cell.rjust(width) for cell, width in zip(row, widths, strict=True))
-        print("  ".join((first.lstrip().ljust(widths[0]), *others)), flush=True)
+        print("  ".join((first.lstrip().ljust(widths[0]), *others)).rstrip(), flush=True)
 
 
 def _cpu_s() -> float:

@@ -7,6 +7,7 @@ network is built and prepared. Left out on both sides are drawing or building th
 0.2 s (which holds our compile time) and 1 s of warm-up.
 """
 
+import importlib
 import os
 import statistics
 import sys
@@ -27,10 +28,9 @@ def import_nest() -> Any:
     """Import NEST, without its banner and for one thread; None where it is not installed."""
     os.environ.update(PYNEST_QUIET="1", OMP_NUM_THREADS="1")
     try:
-        import nest
+        return importlib.import_module("nest")
     except ImportError:
         return None
-    return nest
 
 
 def build_nest_network(nest: Any, params: NetworkParams) -> Any:

@@ -47,7 +47,8 @@ def simulate_fluorescence(counts: Array, rng: np.random.Generator) -> Array:
     gamma = np.exp(-DT_S / TAU_S)
     s = counts + rng.normal(0, INPUT_NOISE_SD, counts.shape)
     c = lfilter([1], [1, -gamma], s, axis=0)
-    return (c + rng.normal(0, NOISE_SD, c.shape))[DROPPED:]
+    fluorescence: Array = c + rng.normal(0, NOISE_SD, c.shape)
+    return fluorescence[DROPPED:]
 
 
 def feed_signal(fluorescence: Array, counts: Array) -> tuple[Array, float]:
@@ -55,8 +56,9 @@ def feed_signal(fluorescence: Array, counts: Array) -> tuple[Array, float]:
 
     Smooth S and slope D are the Savitzky-Golay ones of the fluorescence.
     """
-    smooth = savgol_filter(fluorescence, WINDOW, POLYORDER, axis=0)
-    slope = savgol_filter(fluorescence, WINDOW, POLYORDER, deriv=1, delta=DT_S, axis=0)
+    shared = {"axis": 0, "mode": "nearest"}  # the ends as ours, or they part short recordings
+    smooth = savgol_filter(fluorescence, WINDOW, POLYORDER, **shared)
+    slope = savgol_filter(fluorescence, WINDOW, POLYORDER, deriv=1, delta=DT_S, **shared)
     b = fit_decay(smooth, slope, counts)
     return slope - b * smooth, -1 / b
 
@@ -72,4 +74,5 @@ def fit_decay(smooth: Array, slope: Array, counts: Array) -> float:
 def regress(feed: Array) -> Array:
     """Regress feed[t + LAG] on feed[t], all targets at once."""
     model = LinearRegression().fit(feed[:-LAG], feed[LAG:])
-    return model.coef_.T
+    weights: Array = model.coef_.T
+    return weights

@@ -2,7 +2,7 @@
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from typing import Any, TypeVar
@@ -45,12 +45,16 @@ def trace_variable(
     n_time: int,
     n_units: int,
     dtype: np.dtype[Any],
-    attrs: Mapping[str, Any],
+    units: str,
+    *,
     width: int = UNIT_BLOCK,
+    compressible: bool = True,
 ) -> Variable:
-    """Describe a stored array of shape (time, unit)."""
+    """Describe a stored array of shape (time, unit), in chunks of `width` units."""
     chunks = (min(TIME_BLOCK, n_time), min(width, n_units))
-    return Variable(("time", "unit"), (n_time, n_units), chunks, dtype, attrs)
+    return Variable(
+        ("time", "unit"), (n_time, n_units), chunks, dtype, {"units": units}, compressible
+    )
 
 
 def time_stream(n_time: int, t_start: float, interval_s: float) -> Iterator[Block]:

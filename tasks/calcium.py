@@ -29,7 +29,11 @@ def simulate_calcium(
         {
             "time": time_variable(n_frames),
             "fluorescence": trace_variable(
-                n_frames, n_units, np.dtype(np.float32), {"units": "dF/F"}
+                n_frames,
+                n_units,
+                np.dtype(np.float32),
+                "dF/F",
+                compressible=params.noise_sd == 0,
             ),
         },
         [

@@ -54,7 +54,12 @@ def deconvolve(
         {
             "time": time_variable(n_frames),
             "activity": trace_variable(
-                n_frames, n_units, np.dtype(np.float32), {"units": unit}, width
+                n_frames,
+                n_units,
+                np.dtype(np.float32),
+                unit,
+                width=width,
+                compressible=params.method == "oasis",
             ),
         },
         [

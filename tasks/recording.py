@@ -40,9 +40,7 @@ def _write_fluorescence(artifact: ArtifactWriter, recording: FluorescenceRecordi
     artifact.write_blocks(
         {
             "time": time_variable(len(traces)),
-            "fluorescence": trace_variable(
-                len(traces), recording.n_units, traces.dtype, {"units": "dF/F"}
-            ),
+            "fluorescence": trace_variable(len(traces), recording.n_units, traces.dtype, "dF/F"),
         },
         [
             time_stream(len(traces), recording.t_start, 1 / recording.frame_rate_hz),

@@ -6,7 +6,7 @@ is carried, and noise comes from streams that can be entered anywhere, so that t
 not depend on how the work was cut.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import ClassVar
 
 import numba
@@ -16,12 +16,11 @@ from pydantic import Field
 
 from connflow.blocks import TIME_BLOCK, TimeUnitArray, split
 from connflow.errors import InvalidInputError
+from connflow.noise import NormalStreams
 from connflow.params import StepParams
 
 CALCIUM_VERSION = 1
 
-_STREAM_BLOCK = 32_768  # samples drawn at once from a unit's noise stream; part of the result
-_STREAM_STRIDE = 1 << 64  # distance between the places of two such draws in the stream
 _LANES = 16  # units that the recursion takes abreast: one cache line of float32
 
 
@@ -99,8 +98,8 @@ def simulate_calcium(
         )
     chosen = range(n_units)[units if units is not None else slice(None)]
     gamma = np.float32(np.exp(-bin_size_s / params.tau_s))
-    input_noise = _Noise(params.seed, 0, chosen, params.amplitude * params.input_noise_sd)
-    read_noise = _Noise(params.seed, 1, chosen, params.noise_sd)
+    draw_input_noise = _noise(params, 0, chosen, params.amplitude * params.input_noise_sd)
+    draw_read_noise = _noise(params, 1, chosen, params.noise_sd)
     calcium = np.zeros(len(chosen), np.float32)
     simulated = 0
     for block in split(n_bins - params.dropped_frames, block_frames):
@@ -110,8 +109,8 @@ def simulate_calcium(
         traces = np.empty(counts.shape, np.float32)
         _run_recursion(
             counts,
-            input_noise.draw(frames),
-            read_noise.draw(frames),
+            draw_input_noise(frames),
+            draw_read_noise(frames),
             gamma,
             np.float32(params.amplitude),
             calcium,
@@ -120,35 +119,13 @@ def simulate_calcium(
         yield block.start, traces[-(block.stop - block.start) :]
 
 
-class _Noise:
-    """Normal noise of some units, readable in order, drawn per unit from a stream of its own."""
-
-    def __init__(self, seed: int, purpose: int, units: range, sd: float) -> None:
-        self._streams = [np.random.SeedSequence([seed, purpose, unit]) for unit in units]
-        self._sd = np.float32(sd)
-        self._drawn: dict[int, NDArray[np.float32]] = {}
-
-    def draw(self, frames: slice) -> NDArray[np.float32]:
-        """Return the noise of these frames, shape (n_units, n_frames); one row if there is none."""
-        if self._sd == 0:
-            return np.zeros((1, 1), np.float32)
-        blocks = range(frames.start // _STREAM_BLOCK, (frames.stop - 1) // _STREAM_BLOCK + 1)
-        self._drawn = {
-            block: self._drawn[block] if block in self._drawn else self._draw_block(block)
-            for block in blocks
-        }
-        start = blocks[0] * _STREAM_BLOCK
-        drawn = list(self._drawn.values())
-        joined = drawn[0] if len(drawn) == 1 else np.concatenate(drawn, axis=1)
-        return joined[:, frames.start - start : frames.stop - start]
-
-    def _draw_block(self, block: int) -> NDArray[np.float32]:
-        noise = np.empty((len(self._streams), _STREAM_BLOCK), np.float32)
-        for row, stream in zip(noise, self._streams, strict=True):
-            bits = np.random.PCG64(stream).advance(block * _STREAM_STRIDE)
-            np.random.Generator(bits).standard_normal(out=row, dtype=np.float32)
-        noise *= self._sd
-        return noise
+def _noise(
+    params: CalciumParams, purpose: int, units: range, sd: float
+) -> Callable[[slice], NDArray[np.float32]]:
+    """Return what draws the noise of a slice of frames, (n_units, n_frames); one row if none."""
+    if sd == 0:
+        return lambda frames: np.zeros((1, 1), np.float32)
+    return NormalStreams(params.seed, purpose, units, sd).draw
 
 
 @numba.njit(cache=True, nogil=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Self
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
@@ -140,28 +141,44 @@ def _block_moments(
 ) -> Moments:
     past = _longest(kernels)
     raw: NDArray[np.generic] = np.asarray(activity[block.start : block.stop + past, :])
-    rows = raw.astype(np.float32) - reference
+    rows = np.subtract(raw, reference, dtype=np.float32)
     targets = rows[past:]
-    features = np.concatenate([_windowed(rows, past, kernel) for kernel in kernels], axis=1)
+    windowed = [_windowed(rows, past, kernel) for kernel in kernels]
+    features = windowed[0] if len(windowed) == 1 else np.concatenate(windowed, axis=1)
     n_kernels, n_units = len(kernels), targets.shape[1]
-    gram = (features.T @ features).astype(np.float64) if with_gram else None
-    square = np.einsum("ki,ki->i", features, features, dtype=np.float64)
+    feature_sum, feature_square = _sum_columns(features)
+    target_sum, target_square = _sum_columns(targets)
+    cross = np.asarray(features.T @ targets, np.float64)
     return Moments(
         n_bins=len(targets),
-        feature_sum=features.sum(axis=0, dtype=np.float64).reshape(n_kernels, n_units),
-        target_sum=targets.sum(axis=0, dtype=np.float64),
-        target_square=np.einsum("ki,ki->i", targets, targets, dtype=np.float64),
-        gram=gram,
-        feature_square=square.reshape(n_kernels, n_units),
-        cross=(features.T @ targets).astype(np.float64).reshape(n_kernels, n_units, n_units),
+        feature_sum=feature_sum.reshape(n_kernels, n_units),
+        target_sum=target_sum,
+        target_square=target_square,
+        gram=np.asarray(features.T @ features, np.float64) if with_gram else None,
+        feature_square=feature_square.reshape(n_kernels, n_units),
+        cross=cross.reshape(n_kernels, n_units, n_units),
     )
+
+
+@numba.njit(cache=True, nogil=True)
+def _sum_columns(rows: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the sums of the columns and of their squares, in double precision."""
+    total, square = np.zeros(rows.shape[1]), np.zeros(rows.shape[1])
+    for k in range(rows.shape[0]):
+        for i in range(rows.shape[1]):
+            value = np.float64(rows[k, i])
+            total[i] += value
+            square[i] += value * value
+    return total, square
 
 
 def _windowed(rows: NDArray[np.float32], past: int, kernel: Kernel) -> NDArray[np.float32]:
     """Return for each bin from `past` on the activity summed over a window of delays."""
     first, last = kernel
     n_bins = len(rows) - past
-    total: NDArray[np.float32] = rows[past - first : past - first + n_bins].copy()
+    total = rows[past - first : past - first + n_bins]
+    if last > first:
+        total = total.copy()
     for lag in range(first + 1, last + 1):
         total += rows[past - lag : past - lag + n_bins]
     return total

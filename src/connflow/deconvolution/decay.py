@@ -16,9 +16,9 @@ from connflow.errors import InvalidInputError
 
 logger = logging.getLogger(__name__)
 
-_STRETCHES = 6  # places in the recording that the autocovariance is taken from
-_STRETCH_FRAMES = 32_768
-_N_LAGS = 24
+_STRETCHES = 4  # places in the recording that the autocovariance is taken from
+_STRETCH_FRAMES = 16_384
+_N_LAGS = 32
 _LONGEST_LAG_S = 3.0
 _TAU_GRID = 240
 
@@ -31,7 +31,7 @@ def estimate_decay(
     Parameters
     ----------
     fluorescence : (n_frames, n_units) array-like
-        At most six stretches of 32768 frames, spread evenly, are read.
+        At most four stretches of 16384 frames, spread evenly, are read.
     frame_rate_hz : float
         Frames a second.
     units : slice, optional
@@ -67,7 +67,7 @@ def estimate_decay(
         )
     chosen = range(n_units)[units if units is not None else slice(None)]
     longest = max(2, min(int(_LONGEST_LAG_S * frame_rate_hz), n_frames // 4))
-    lags = np.unique(np.geomspace(1, longest, 4 * _N_LAGS).round().astype(np.int64))
+    lags = np.unique(np.geomspace(1, longest, _N_LAGS).round().astype(np.int64))
     covariance = _mean_autocovariance(fluorescence, chosen, lags)
     return np.array([_fit_decay(lags / frame_rate_hz, unit) for unit in covariance.T])
 
@@ -78,7 +78,7 @@ def _mean_autocovariance(
     n_frames = fluorescence.shape[0]
     length = min(_STRETCH_FRAMES, n_frames)
     n_stretches = min(_STRETCHES, max(1, n_frames // length))
-    starts = np.linspace(0, n_frames - length, n_stretches).astype(int)
+    starts = np.linspace(0, n_frames - length, n_stretches).astype(int) // length * length
     total = np.zeros((len(lags), len(units)))
     for start in starts:
         stretch = np.asarray(fluorescence[start : start + length, units.start : units.stop])

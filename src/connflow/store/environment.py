@@ -9,7 +9,9 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-CHECKSUM = "sha256"
+import xxhash
+
+CHECKSUM = "xxh3_128"
 
 _RECORDED_PACKAGES = (
     "connflow",
@@ -87,7 +89,12 @@ def source_digest(module: str) -> str:
 
 
 def checksum(path: Path) -> str:
-    """Return ``algorithm:digest`` of a file's content, read as a stream."""
+    """Return ``algorithm:digest`` of a file's content, read as a stream.
+
+    XXH3 finds damage, five times faster than SHA-256; it is no defence against forgery.
+    """
+    digest = xxhash.xxh3_128()
     with path.open("rb") as file:
-        digest = hashlib.file_digest(file, CHECKSUM)
+        while piece := file.read(1 << 20):
+            digest.update(piece)
     return f"{CHECKSUM}:{digest.hexdigest()}"

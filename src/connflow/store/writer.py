@@ -31,6 +31,9 @@ class Variable:
         Type of the stored values.
     attrs
         Attributes, ``units`` among them.
+    compressible
+        False for what is noise in all its bits, such as simulated fluorescence: compression gains
+        6 % there, and costs as much time as all the rest of writing.
     """
 
     dims: tuple[str, ...]
@@ -38,6 +41,7 @@ class Variable:
     chunks: tuple[int, ...]
     dtype: np.dtype[Any]
     attrs: Mapping[str, Any] = field(default_factory=dict)
+    compressible: bool = True
 
 
 @dataclass(frozen=True)
@@ -175,8 +179,9 @@ def _create_array(group: zarr.Group, name: str, variable: Variable) -> zarr.Arra
         shape=variable.shape,
         chunks=tuple(max(1, size) for size in variable.chunks),
         dtype=variable.dtype,
-        compressors=[_codec(variable.dtype)],
+        compressors=[_codec(variable.dtype)] if variable.compressible else None,
         dimension_names=variable.dims,
+        config={"write_empty_chunks": True},  # so that a chunk that is absent is a chunk lost
         attributes=dict(variable.attrs),
     )
 

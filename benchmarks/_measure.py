@@ -28,12 +28,15 @@ class Cost:
     ----------
     cpu_s : float
         User and system time of all threads, and of child processes that have ended.
+    system_s : float
+        The system's share of it: reading, writing, and handing out fresh memory.
     wall_s : float
     base_gb, peak_gb : float
         Largest resident memory of the process before the work and until its end, 1e9 bytes.
     """
 
     cpu_s: float
+    system_s: float
     wall_s: float
     base_gb: float
     peak_gb: float
@@ -41,9 +44,13 @@ class Cost:
 
 def measure(work: Callable[[], Result]) -> tuple[Result, Cost]:
     """Do some work; return its result and what it took."""
-    base_gb, cpu_s, wall_s = _peak_gb(), _cpu_s(), time.perf_counter()
+    base_gb, user_s, system_s, wall_s = _peak_gb(), *_cpu_s(), time.perf_counter()
     result = work()
-    return result, Cost(_cpu_s() - cpu_s, time.perf_counter() - wall_s, base_gb, _peak_gb())
+    wall_s = time.perf_counter() - wall_s
+    user_s, system_s = (
+        now - before for now, before in zip(_cpu_s(), (user_s, system_s), strict=True)
+    )
+    return result, Cost(user_s + system_s, system_s, wall_s, base_gb, _peak_gb())
 
 
 def run_alone(
@@ -83,9 +90,10 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         print("  ".join((first.lstrip().ljust(widths[0]), *others)).rstrip(), flush=True)
 
 
-def _cpu_s() -> float:
-    usages = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+def _cpu_s() -> tuple[float, float]:
+    """Return user and system time so far."""
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime for usage in usages), sum(usage.ru_stime for usage in usages)
 
 
 def _peak_gb() -> float:

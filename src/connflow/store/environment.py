@@ -76,11 +76,7 @@ def source_digest(module: str) -> str:
     if spec is None or spec.origin is None:
         return ""
     origin = Path(spec.origin)
-    files = (
-        sorted(origin.parent.rglob("*.py"))
-        if origin.name == "__init__.py"
-        else [origin]
-    )
+    files = sorted(origin.parent.rglob("*.py")) if origin.name == "__init__.py" else [origin]
     digest = hashlib.sha256()
     for file in files:
         digest.update(file.relative_to(origin.parent).as_posix().encode() + b"\0")

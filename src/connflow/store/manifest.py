@@ -10,6 +10,7 @@ from connflow.store.environment import git_state, package_versions
 
 SCHEMA_VERSION = 1
 
+
 class FileRecord(BaseModel):
     """Size and checksum of one file of an artifact."""
 
@@ -36,15 +37,9 @@ class Provenance(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     version: int = Field(description="Version of the step's science.")
-    params: dict[str, Any] = Field(
-        description="The step's parameters, defaults spelled out."
-    )
-    inputs: dict[str, str] = Field(
-        description="Refs of the inputs, or digests of outside files."
-    )
-    sources: dict[str, str] = Field(
-        {}, description="Where inputs from outside were read."
-    )
+    params: dict[str, Any] = Field(description="The step's parameters, defaults spelled out.")
+    inputs: dict[str, str] = Field(description="Refs of the inputs, or digests of outside files.")
+    sources: dict[str, str] = Field({}, description="Where inputs from outside were read.")
     source_digest: str = Field("", description="Digest of the step's source code.")
 
 

@@ -26,9 +26,7 @@ class ArtifactRef(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     step: StepWord = Field(description="Step word, e.g. binning.")
-    key: Key = Field(
-        description="64 hexadecimal digits, derived from the work that made it."
-    )
+    key: Key = Field(description="64 hexadecimal digits, derived from the work that made it.")
 
     @classmethod
     def parse(cls, text: str) -> Self:

@@ -58,9 +58,7 @@ class Store:
     @property
     def root(self) -> str:
         """The root as a path (a folder) or as a URL (anything else)."""
-        return (
-            self._root if self.is_local else str(self._fs.unstrip_protocol(self._root))
-        )
+        return self._root if self.is_local else str(self._fs.unstrip_protocol(self._root))
 
     def __repr__(self) -> str:
         return f"Store({self.root!r})"
@@ -82,9 +80,7 @@ class Store:
             If there is no such finished artifact.
         """
         try:
-            return Manifest.model_validate_json(
-                self._fs.cat_file(self.path(ref, MANIFEST))
-            )
+            return Manifest.model_validate_json(self._fs.cat_file(self.path(ref, MANIFEST)))
         except FileNotFoundError:
             raise ArtifactNotFoundError(
                 f"the store {self.root} holds no artifact {ref}; run the flow that makes it"
@@ -127,14 +123,10 @@ class Store:
         """Return the refs of all finished artifacts, or of those of one step."""
         pattern = f"{self._root}/{step or '*'}/*/{MANIFEST}"
         found = (str(path).split("/")[-3:-1] for path in sorted(self._fs.glob(pattern)))
-        return [
-            ArtifactRef(step=word, key=key) for word, key in found if word != STAGING
-        ]
+        return [ArtifactRef(step=word, key=key) for word, key in found if word != STAGING]
 
     @contextmanager
-    def create(
-        self, ref: ArtifactRef, provenance: Provenance
-    ) -> Iterator[ArtifactWriter]:
+    def create(self, ref: ArtifactRef, provenance: Provenance) -> Iterator[ArtifactWriter]:
         """Make an artifact: fill the writer inside the block; the end of the block commits it.
 
         It becomes visible in one move. An error inside the block leaves nothing behind. Where
@@ -178,11 +170,7 @@ class Store:
     def _staging_folder(self, ref: ArtifactRef) -> Iterator[Path]:
         """Yield an empty folder: beside the artifacts, where one move can commit it."""
         with self._writing():
-            parent = (
-                Path(self._root) / STAGING
-                if self.is_local
-                else Path(tempfile.gettempdir())
-            )
+            parent = Path(self._root) / STAGING if self.is_local else Path(tempfile.gettempdir())
             folder = parent / f"{ref.step}-{ref.short}-{uuid.uuid4().hex}"
             folder.mkdir(parents=True)
         try:
@@ -206,9 +194,7 @@ class Store:
         elif not self.exists(ref):
             files = [path for path in folder.rglob("*") if path.is_file()]
             for file in sorted(files, key=lambda path: path == folder / MANIFEST):
-                self._fs.put_file(
-                    str(file), self.path(ref, file.relative_to(folder).as_posix())
-                )
+                self._fs.put_file(str(file), self.path(ref, file.relative_to(folder).as_posix()))
 
     def _require(self, ref: ArtifactRef) -> None:
         if not isinstance(ref, ArtifactRef):
@@ -226,9 +212,7 @@ def _move_into_place(folder: Path, final: Path) -> None:
             return
         if not final.exists():
             raise
-        remnant = folder.with_name(
-            f"{folder.name}-remnant"
-        )  # left by hand, without a manifest
+        remnant = folder.with_name(f"{folder.name}-remnant")  # left by hand, without a manifest
         final.rename(remnant)
         folder.rename(final)
         shutil.rmtree(remnant, ignore_errors=True)

@@ -49,7 +49,7 @@ class Block:
     """Values of some variables over the region that `slices` names, by dimension."""
 
     slices: Mapping[str, slice]
-    values: Mapping[str, NDArray[Any]]
+    arrays: Mapping[str, NDArray[Any]]
 
 
 class ArtifactWriter:
@@ -75,9 +75,7 @@ class ArtifactWriter:
             for variable, array in dataset.variables.items()
         }
         path = self.folder / f"{name}.zarr"
-        dataset.to_zarr(
-            path, mode="w-", zarr_format=3, consolidated=False, encoding=encoding
-        )
+        dataset.to_zarr(path, mode="w-", zarr_format=3, consolidated=False, encoding=encoding)
         _consolidate(path)
 
     def write_blocks(
@@ -112,23 +110,16 @@ class ArtifactWriter:
             If a block cuts a chunk in two.
         """
         path = self.folder / f"{name}.zarr"
-        base = (coords if coords is not None else xr.Dataset()).assign_attrs(
-            attrs or {}
-        )
+        base = (coords if coords is not None else xr.Dataset()).assign_attrs(attrs or {})
         self.write_dataset(base, name)
         group = zarr.open_group(path, mode="r+", use_consolidated=False)
-        arrays = {
-            key: _create_array(group, key, variable)
-            for key, variable in variables.items()
-        }
+        arrays = {key: _create_array(group, key, variable) for key, variable in variables.items()}
         for key, variable in variables.items():
-            self._record(
-                key, variable.dims, variable.shape, variable.dtype, variable.attrs
-            )
+            self._record(key, variable.dims, variable.shape, variable.dtype, variable.attrs)
 
         def write(stream: Iterable[Block]) -> None:
             for block in stream:
-                for key, values in block.values.items():
+                for key, values in block.arrays.items():
                     arrays[key][_region(variables[key], block)] = values
 
         for _ in track(map_blocks(write, streams), len(streams)):
@@ -143,9 +134,7 @@ class ArtifactWriter:
         """Write a file, making the folders that its name asks for."""
         path = self.folder / name
         if not path.resolve().is_relative_to(self.folder.resolve()):
-            raise StoreError(
-                f"{name!r} lies outside of the artifact; use a relative name"
-            )
+            raise StoreError(f"{name!r} lies outside of the artifact; use a relative name")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
 
@@ -165,12 +154,8 @@ class ArtifactWriter:
 def _codec(dtype: np.dtype[Any]) -> BloscCodec:
     """Return the codec for a kind of data: counts shrink 80 times, float traces hardly at all."""
     if dtype.kind == "f" and dtype.itemsize == 4:
-        return BloscCodec(
-            cname="lz4", clevel=1, shuffle="shuffle", typesize=dtype.itemsize
-        )
-    return BloscCodec(
-        cname="zstd", clevel=1, shuffle="shuffle", typesize=dtype.itemsize
-    )
+        return BloscCodec(cname="lz4", clevel=1, shuffle="shuffle", typesize=dtype.itemsize)
+    return BloscCodec(cname="zstd", clevel=1, shuffle="shuffle", typesize=dtype.itemsize)
 
 
 def _create_array(group: zarr.Group, name: str, variable: Variable) -> zarr.Array[Any]:

@@ -201,7 +201,7 @@ def test_bad_input_is_refused_by_the_step_that_sees_it(store, tmp_path, arrays, 
 @pytest.mark.parametrize(
     ("params", "words"),
     [
-        ({"conectivity": {}}, "conectivity: there is no such parameter"),
+        ({"wiring": {}}, "wiring: there is no such parameter"),
         ({"connectivity": {"lag": 1}}, "connectivity.lag: there is no such parameter"),
         ({"binning": {"bin_size_s": 0}}, "binning.bin_size_s"),
         ({"binning": {"bin_size_s": -0.001}}, "binning.bin_size_s"),

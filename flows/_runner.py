@@ -3,6 +3,7 @@
 `@flow` names neither. Inside a flow, `run_on` takes the place of both for the tasks of the block.
 """
 
+import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from typing import Any, Literal
 
 import yaml
 from prefect.context import FlowRunContext
-from prefect.filesystems import LocalFileSystem
+from prefect.filesystems import LocalFileSystem, RemoteFileSystem, WritableFileSystem
 from prefect.futures import PrefectFuture
 from prefect.runtime import flow_run
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
@@ -88,6 +89,16 @@ def listening(listener: StepListener) -> Iterator[None]:
         _listener.reset(token)
 
 
+def _record_storage(store: Store) -> WritableFileSystem:
+    """Return the Prefect block that keeps cache records at the store's root."""
+    if store.is_local:
+        return LocalFileSystem(basepath=store.root)
+    block = RemoteFileSystem(basepath=store.root)  # endpoint and credentials: the environment
+    name = hashlib.sha256(store.root.encode()).hexdigest()[:16]
+    block.save(f"connflow-{name}", overwrite=True)
+    return block
+
+
 @contextmanager
 def run_on(profile: str, store: str | None = None) -> Iterator[Run]:
     """Execute the tasks of the block as a profile says, with their artifacts in a store.
@@ -112,9 +123,7 @@ def run_on(profile: str, store: str | None = None) -> Iterator[Run]:
     context = FlowRunContext.get()
     if context is None:
         raise RuntimeError("run_on is for use inside a flow")
-    results = context.result_store.model_copy(
-        update={"result_storage": LocalFileSystem(basepath=place.root)}
-    )
+    results = context.result_store.model_copy(update={"result_storage": _record_storage(place)})
     with (
         runner,
         context.model_copy(update={"task_runner": runner, "result_store": results}),

@@ -17,7 +17,7 @@ from prefect.context import TaskRunContext
 from prefect.logging import get_logger, get_run_logger
 from prefect.tasks import exponential_backoff
 
-from connflow.errors import ConnflowError, InputChangedError, StoreError
+from connflow.errors import ArtifactDamagedError, ConnflowError, InputChangedError, StoreError
 from connflow.params import StepParams
 from connflow.progress import current_reporter, reporting_to
 from connflow.recording.readers import content_digest
@@ -129,15 +129,21 @@ def _making_the_artifact(fill: Callable[..., None], work: _Work) -> Callable[...
         arguments = dict(signature.bind(*args, **kwargs).arguments)
         ref, provenance = work.derive(arguments)
         store, logger = current_store(), _logger()
-        if store.exists(ref):
-            logger.info("%s was there already", ref)
+
+        def say_whom_we_wait_for(owner: str) -> None:
+            logger.info("waiting for %s, which is making %s", owner, ref)
+
+        with store.claim(ref, say_whom_we_wait_for) as is_to_be_made:
+            if not is_to_be_made:
+                logger.info("%s was made by another run", ref)
+                return ref
+            began = time.perf_counter()
+            with _shown_progress(work.word), store.create(ref, provenance) as artifact:
+                with _blaming_damaged_inputs(store, arguments):
+                    fill(store, artifact, **arguments)
+                _check_unchanged(work, arguments, ref)
+            logger.info("made %s in %.1f s", ref, time.perf_counter() - began)
             return ref
-        began = time.perf_counter()
-        with _shown_progress(work.word), store.create(ref, provenance) as artifact:
-            fill(store, artifact, **arguments)
-            _check_unchanged(work, arguments, ref)
-        logger.info("made %s in %.1f s", ref, time.perf_counter() - began)
-        return ref
 
     make.__signature__ = signature  # type: ignore[attr-defined]
     make.__annotations__ = {item.name: item.annotation for item in inputs}
@@ -149,6 +155,21 @@ def current_store() -> Store:
     context = TaskRunContext.get()
     storage = context.result_store.result_storage if context else None
     return Store(getattr(storage, "basepath", None))
+
+
+@contextmanager
+def _blaming_damaged_inputs(store: Store, arguments: dict[str, Any]) -> Iterator[None]:
+    """Where a step fails over an input that is damaged, say so instead of what it led to."""
+    try:
+        yield
+    except ConnflowError:
+        raise
+    except Exception as error:
+        for ref in arguments.values():
+            problems = store.verify(ref) if isinstance(ref, ArtifactRef) else []
+            if problems:
+                raise ArtifactDamagedError(problems[0]) from error
+        raise
 
 
 def _check_unchanged(work: _Work, arguments: dict[str, Any], ref: ArtifactRef) -> None:

@@ -28,6 +28,10 @@ class ArtifactNotFoundError(ConnflowError, FileNotFoundError):
     """The store holds no finished artifact under this ref."""
 
 
+class ArtifactDamagedError(ConnflowError, OSError):
+    """An artifact's files are not those that were written."""
+
+
 class InputChangedError(ConnflowError, RuntimeError):
     """An input changed while a step was reading it; nothing was committed."""
 

@@ -49,6 +49,7 @@ class Manifest(Provenance):
     schema_version: int = SCHEMA_VERSION
     step: str
     key: str
+    folder: str = Field("", description="Folder below the artifact's that holds its files.")
     created: datetime = Field(default_factory=lambda: datetime.now(UTC))
     wall_time_s: float
     host: str = Field(default_factory=platform.node)

@@ -1,28 +1,36 @@
-"""The artifact store: create, open and list artifacts under one root."""
+"""The artifact store: create, open, list and check artifacts under one root."""
 
+import io
 import os
 import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import fsspec
 import pandas as pd
 import xarray as xr
-from fsspec.implementations.local import LocalFileSystem
 
-from connflow.errors import ArtifactNotFoundError, InvalidInputError, StoreError
-from connflow.store.environment import checksum
+from connflow.errors import (
+    ArtifactDamagedError,
+    ArtifactNotFoundError,
+    InvalidInputError,
+    StoreError,
+    first_line,
+)
+from connflow.store.claim import claimed
+from connflow.store.environment import checksum_bytes, checksum_file
+from connflow.store.files import Files
 from connflow.store.manifest import FileRecord, Manifest, Provenance
 from connflow.store.ref import ArtifactRef
 from connflow.store.writer import ArtifactWriter
 
 MANIFEST = "manifest.json"
 STAGING = ".staging"
+CLAIMS = ".claims"
+_PICKLES = (".pkl", ".pickle", ".joblib", ".pt", ".pth")
 
 
 def default_store_root() -> str:
@@ -46,30 +54,30 @@ class Store:
     """
 
     def __init__(self, root: str | Path | None = None) -> None:
-        url = default_store_root() if root is None else os.fspath(root)
-        self._fs, path = fsspec.core.url_to_fs(url)
-        self._root = str(path).rstrip("/")
-
-    @property
-    def is_local(self) -> bool:
-        """Whether the root is a folder of this machine's file system."""
-        return isinstance(self._fs, LocalFileSystem)
+        self.files = Files(default_store_root() if root is None else os.fspath(root))
 
     @property
     def root(self) -> str:
         """The root as a path (a folder) or as a URL (anything else)."""
-        return self._root if self.is_local else str(self._fs.unstrip_protocol(self._root))
+        return self.files.url
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the root is a folder of this machine's file system."""
+        return self.files.is_local
 
     def __repr__(self) -> str:
         return f"Store({self.root!r})"
 
     def path(self, ref: ArtifactRef, *parts: str) -> str:
-        """Return the path or URL of an artifact, or of a file in it."""
-        return "/".join((self.root, ref.step, ref.key, *parts))
+        """Return the path or URL of a finished artifact's files."""
+        folder = "" if self.is_local else self.manifest(ref).folder
+        below = (part for part in (ref.step, ref.key, folder, *parts) if part)
+        return "/".join((self.root, *below))
 
     def exists(self, ref: ArtifactRef) -> bool:
         """Whether the store holds this artifact, finished."""
-        return bool(self._fs.exists(self.path(ref, MANIFEST)))
+        return self.files.exists(self._home(ref, MANIFEST))
 
     def manifest(self, ref: ArtifactRef) -> Manifest:
         """Return the record of how an artifact was made.
@@ -78,42 +86,65 @@ class Store:
         ------
         ArtifactNotFoundError
             If there is no such finished artifact.
+        ArtifactDamagedError
+            If its manifest cannot be read.
         """
+        if not isinstance(ref, ArtifactRef):
+            raise InvalidInputError(f"expected an ArtifactRef, got {ref!r}")
+        path = self._home(ref, MANIFEST)
+        self._check_below_root(path)
         try:
-            return Manifest.model_validate_json(self._fs.cat_file(self.path(ref, MANIFEST)))
+            return Manifest.model_validate_json(self.files.read(path))
         except FileNotFoundError:
             raise ArtifactNotFoundError(
                 f"the store {self.root} holds no artifact {ref}; run the flow that makes it"
             ) from None
+        except ValueError as error:
+            raise _damaged(ref, f"{MANIFEST} cannot be read ({first_line(error)})") from None
 
     def open_dataset(self, ref: ArtifactRef, name: str = "data") -> xr.Dataset:
-        """Open a labelled dataset of an artifact; its values are read when they are used."""
-        self._require(ref)
-        dataset: xr.Dataset = xr.open_zarr(self.path(ref, f"{name}.zarr"), chunks=None)
+        """Open a labelled dataset of an artifact; its values are read when they are used.
+
+        Raises
+        ------
+        ArtifactDamagedError
+            If a file is missing, cut short, or its description is not as written. Damage inside a
+            chunk is found by the chunk's own checksum when it is read.
+        """
+        manifest = self.manifest(ref)
+        mine = {
+            file: record
+            for file, record in manifest.files.items()
+            if file.startswith(f"{name}.zarr/")
+        }
+        self._check_sizes(ref, manifest, mine)
+        for file in mine:
+            if file.endswith("zarr.json"):
+                self._read_checked(ref, manifest, file)
+        place = f"{self.root}/{ref}/{manifest.folder}".rstrip("/")
+        dataset: xr.Dataset = xr.open_zarr(f"{place}/{name}.zarr", chunks=None, zarr_format=3)
         return dataset
 
     def read_table(self, ref: ArtifactRef, name: str = "table") -> pd.DataFrame:
         """Read a table of an artifact."""
-        self._require(ref)
-        return pd.read_parquet(self.path(ref, f"{name}.parquet"))
+        return pd.read_parquet(io.BytesIO(self.read_file(ref, f"{name}.parquet")))
 
     def read_file(self, ref: ArtifactRef, name: str) -> bytes:
-        """Read a file of an artifact."""
-        self._require(ref)
-        content = self._fs.cat_file(self.path(ref, name))
-        assert isinstance(content, bytes)
-        return content
+        """Read a file of an artifact, checked against its checksum."""
+        if name.lower().endswith(_PICKLES):
+            raise InvalidInputError(f"{name}: pickles are not read: they run the code they hold")
+        return self._read_checked(ref, self.manifest(ref), name)
 
-    def has_file(self, ref: ArtifactRef, name: str) -> bool:
-        """Whether an artifact holds this file or folder."""
-        return bool(self._fs.exists(self.path(ref, name)))
+    def holds(self, ref: ArtifactRef, name: str) -> bool:
+        """Whether an artifact has a file or folder of this name."""
+        files = self.manifest(ref).files
+        return name in files or any(file.startswith(f"{name}/") for file in files)
 
     def open(self, ref: ArtifactRef) -> xr.Dataset | pd.DataFrame:
         """Open what an artifact mainly holds: its labelled dataset, else its table."""
-        self._require(ref)
-        if self.has_file(ref, "data.zarr"):
+        if self.holds(ref, "data.zarr"):
             return self.open_dataset(ref)
-        if self.has_file(ref, "table.parquet"):
+        if self.holds(ref, "table.parquet"):
             return self.read_table(ref)
         raise ArtifactNotFoundError(
             f"{ref} holds neither a dataset nor a table; its files lie in {self.path(ref)}"
@@ -121,9 +152,14 @@ class Store:
 
     def list_refs(self, step: str | None = None) -> list[ArtifactRef]:
         """Return the refs of all finished artifacts, or of those of one step."""
-        pattern = f"{self._root}/{step or '*'}/*/{MANIFEST}"
-        found = (str(path).split("/")[-3:-1] for path in sorted(self._fs.glob(pattern)))
-        return [ArtifactRef(step=word, key=key) for word, key in found if word != STAGING]
+        steps = [step] if step else self._steps()
+        refs = (
+            ArtifactRef(step=word, key=key)
+            for word in steps
+            for key in self.files.children(self.files.join(word))
+            if len(key) == 64
+        )
+        return [ref for ref in refs if self.exists(ref)]
 
     @contextmanager
     def create(self, ref: ArtifactRef, provenance: Provenance) -> Iterator[ArtifactWriter]:
@@ -139,38 +175,110 @@ class Store:
         """
         with self._staging_folder(ref) as folder:
             began = time.perf_counter()
-            writer = ArtifactWriter(folder)
-            yield writer
-            manifest = _describe(ref, provenance, writer, time.perf_counter() - began)
-            (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2))
             with self._writing():
-                self._commit(folder, ref)
+                writer = ArtifactWriter(folder)
+            yield writer
+            with self._writing():
+                manifest = _describe(ref, provenance, writer, time.perf_counter() - began)
+                self._commit(folder, ref, manifest)
+
+    @contextmanager
+    def claim(
+        self, ref: ArtifactRef, on_wait: Callable[[str], None] = lambda owner: None
+    ) -> Iterator[bool]:
+        """Hold the claim to an artifact; yield whether it is to be made, else it is there.
+
+        Waits for another run, here or on another host, that is making it. `on_wait` is told whom
+        we wait for.
+        """
+        path = self.files.join(CLAIMS, f"{ref.step}-{ref.key}")
+        with claimed(self.files, path, lambda: self.exists(ref), on_wait) as is_ours:
+            yield is_ours
 
     def delete(self, ref: ArtifactRef) -> None:
         """Remove an artifact and its cache record; a run that needs it makes it again."""
-        self._require(ref)
-        self._fs.rm(self.path(ref), recursive=True)
+        home = self._home(ref)
+        if not self.files.exists(home):
+            self.manifest(ref)
+        self._check_below_root(home)
+        self.files.remove(self._home(ref, MANIFEST))  # first: from now on it is none
+        self.files.remove(home)
+
+    def verify(self, ref: ArtifactRef) -> list[str]:
+        """Return what is wrong with an artifact's files; nothing if all are as written.
+
+        Every file is read, and its checksum compared.
+        """
+        try:
+            manifest = self.manifest(ref)
+        except ArtifactDamagedError as error:
+            return [str(error)]
+        return [
+            problem for name in manifest.files if (problem := self._problem(ref, manifest, name))
+        ]
 
     def discard_record(self, name: str) -> None:
         """Remove a file that a scheduler left at the root; it is no artifact."""
-        path = f"{self._root}/{Path(name).name}"
-        if name and self._fs.isfile(path):
-            self._fs.rm_file(path)
+        path = self.files.join(Path(name).name)
+        if name and self.files.fs.isfile(path):
+            self.files.remove(path)
 
     def check_writable(self) -> None:
         """Raise `StoreError` unless artifacts can be written here."""
         with self._writing():
-            self._fs.makedirs(self._root, exist_ok=True)
-            probe = f"{self._root}/{STAGING}/{uuid.uuid4().hex}"
-            self._fs.makedirs(f"{self._root}/{STAGING}", exist_ok=True)
-            self._fs.pipe_file(probe, b"")
-            self._fs.rm_file(probe)
+            self.files.fs.makedirs(self.files.root, exist_ok=True)
+            probe = self.files.join(STAGING, f"probe-{uuid.uuid4().hex}")
+            self.files.write(probe, b"probe")
+            self.files.remove(probe)
+
+    def _home(self, ref: ArtifactRef, *parts: str) -> str:
+        return self.files.join(ref.step, ref.key, *parts)
+
+    def _steps(self) -> list[str]:
+        names = self.files.children(self.files.root)
+        return [name for name in names if name.isidentifier() and name.islower()]
+
+    def _check_below_root(self, path: str) -> None:
+        if not self.files.is_below_root(path):
+            raise StoreError(f"{path} leads out of the store {self.root}; links are not followed")
+
+    def _check_sizes(
+        self, ref: ArtifactRef, manifest: Manifest, records: dict[str, FileRecord]
+    ) -> None:
+        found = self.files.sizes(self._home(ref, manifest.folder))
+        for name, record in records.items():
+            if found.get(name) != record.bytes:
+                raise _damaged(ref, _size_problem(name, found.get(name), record.bytes))
+
+    def _read_checked(self, ref: ArtifactRef, manifest: Manifest, name: str) -> bytes:
+        if name not in manifest.files:
+            raise ArtifactNotFoundError(
+                f"{ref} holds no {name}; it holds {', '.join(sorted(manifest.files)[:10])}"
+            )
+        path = self._home(ref, manifest.folder, name)
+        self._check_below_root(path)
+        try:
+            content = self.files.read(path)
+        except FileNotFoundError:
+            raise _damaged(ref, _size_problem(name, None, manifest.files[name].bytes)) from None
+        if checksum_bytes(content) != manifest.files[name].checksum:
+            raise _damaged(ref, f"{name} does not have its checksum any more")
+        return content
+
+    def _problem(self, ref: ArtifactRef, manifest: Manifest, name: str) -> str | None:
+        try:
+            self._read_checked(ref, manifest, name)
+        except (ArtifactDamagedError, StoreError) as error:
+            return str(error)
+        return None
 
     @contextmanager
     def _staging_folder(self, ref: ArtifactRef) -> Iterator[Path]:
         """Yield an empty folder: beside the artifacts, where one move can commit it."""
         with self._writing():
-            parent = Path(self._root) / STAGING if self.is_local else Path(tempfile.gettempdir())
+            parent = (
+                Path(self.files.root) / STAGING if self.is_local else Path(tempfile.gettempdir())
+            )
             folder = parent / f"{ref.step}-{ref.short}-{uuid.uuid4().hex}"
             folder.mkdir(parents=True)
         try:
@@ -182,25 +290,44 @@ class Store:
     def _writing(self) -> Iterator[None]:
         try:
             yield
+        except StoreError:
+            raise
         except OSError as error:
             raise StoreError(
                 f"the artifact store {self.root} cannot be written: {error}. Check the folder and "
                 "its free space, or name another one with --store or CONNFLOW_STORE."
             ) from error
 
-    def _commit(self, folder: Path, ref: ArtifactRef) -> None:
+    def _commit(self, folder: Path, ref: ArtifactRef, manifest: Manifest) -> None:
         if self.is_local:
-            _move_into_place(folder, Path(self.path(ref)))
+            (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2))
+            _move_into_place(folder, Path(self._home(ref)))
         elif not self.exists(ref):
-            files = [path for path in folder.rglob("*") if path.is_file()]
-            for file in sorted(files, key=lambda path: path == folder / MANIFEST):
-                self._fs.put_file(str(file), self.path(ref, file.relative_to(folder).as_posix()))
+            self._commit_objects(folder, ref, manifest.model_copy(update={"folder": folder.name}))
 
-    def _require(self, ref: ArtifactRef) -> None:
-        if not isinstance(ref, ArtifactRef):
-            raise InvalidInputError(f"expected an ArtifactRef, got {ref!r}")
-        if not self.exists(ref):
-            self.manifest(ref)
+    def _commit_objects(self, folder: Path, ref: ArtifactRef, manifest: Manifest) -> None:
+        """Upload to a place of our own; the manifest, put last, is what makes it the artifact."""
+        place = self._home(ref, manifest.folder)
+        is_ours = False
+        try:
+            self.files.upload(folder, place)
+            content = manifest.model_dump_json(indent=2).encode()
+            is_ours = self.files.write_new(self._home(ref, MANIFEST), content)
+        finally:
+            if not is_ours:
+                self.files.remove(place)
+
+
+def _damaged(ref: ArtifactRef, problem: str) -> ArtifactDamagedError:
+    return ArtifactDamagedError(
+        f"{ref} is damaged: {problem}. Run again with --repair to make it anew."
+    )
+
+
+def _size_problem(name: str, found: int | None, expected: int) -> str:
+    if found is None:
+        return f"{name} is missing"
+    return f"{name} has {found} bytes instead of {expected}"
 
 
 def _move_into_place(folder: Path, final: Path) -> None:
@@ -221,17 +348,16 @@ def _move_into_place(folder: Path, final: Path) -> None:
 def _describe(
     ref: ArtifactRef, provenance: Provenance, writer: ArtifactWriter, wall_time_s: float
 ) -> Manifest:
-    seed: Any = provenance.params.get("seed")
     return Manifest(
         **provenance.model_dump(),
         step=ref.step,
         key=ref.key,
         wall_time_s=round(wall_time_s, 3),
-        seed=seed,
+        seed=provenance.params.get("seed"),
         arrays=writer.arrays,
         files={
             path.relative_to(writer.folder).as_posix(): FileRecord(
-                bytes=path.stat().st_size, checksum=checksum(path)
+                bytes=path.stat().st_size, checksum=checksum_file(path)
             )
             for path in sorted(writer.folder.rglob("*"))
             if path.is_file()

@@ -1,0 +1,144 @@
+"""The few operations on files that the store builds on, the same for folders and object stores."""
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+from connflow.errors import StoreError, first_line
+
+
+class Files:
+    """A file system and a root in it.
+
+    Parameters
+    ----------
+    url : str
+        A folder, or any fsspec URL. Credentials and the endpoint come from the environment
+        (``AWS_ENDPOINT_URL``, ``AWS_ACCESS_KEY_ID``, ...), never from the URL.
+    """
+
+    def __init__(self, url: str) -> None:
+        if "@" in url.partition("://")[2].partition("/")[0]:
+            raise StoreError(
+                "a store's URL must not hold credentials; set AWS_ACCESS_KEY_ID and "
+                "AWS_SECRET_ACCESS_KEY in the environment, and name s3://bucket/prefix"
+            )
+        is_remote = "://" in url and not url.startswith(("file://", "memory://"))
+        options = {"use_listings_cache": False} if is_remote else {}
+        try:
+            self.fs, path = fsspec.core.url_to_fs(url, **options)
+        except ImportError as error:
+            raise StoreError(
+                f"{url}: {first_line(error)}; install the extra: pip install 'connflow[s3]'"
+            ) from None
+        self.root = str(path).rstrip("/")
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the root is a folder of this machine's file system."""
+        return isinstance(self.fs, LocalFileSystem)
+
+    @property
+    def url(self) -> str:
+        """The root as a path (a folder) or as a URL (anything else)."""
+        return self.root if self.is_local else str(self.fs.unstrip_protocol(self.root))
+
+    def join(self, *parts: str) -> str:
+        """Return the path of something below the root."""
+        return "/".join((self.root, *(part for part in parts if part)))
+
+    def exists(self, path: str) -> bool:
+        """Whether there is a file or folder of this path."""
+        return bool(self.fs.exists(path))
+
+    def read(self, path: str) -> bytes:
+        """Return the content of a file."""
+        content = self.fs.cat_file(path)
+        assert isinstance(content, bytes)
+        return content
+
+    def write(self, path: str, content: bytes) -> None:
+        """Write a file in one move: readers see the old content or the new."""
+        if not self.is_local:
+            self.fs.pipe_file(path, content)
+            return
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        aside = Path(f"{path}.{uuid.uuid4().hex}")
+        try:
+            aside.write_bytes(content)
+            aside.replace(path)
+        finally:
+            aside.unlink(missing_ok=True)
+
+    def write_new(self, path: str, content: bytes) -> bool:
+        """Write a file that must not be there yet; return whether it was ours to write.
+
+        An object store that ignores conditional puts always answers True.
+        """
+        if not self.is_local:
+            return self._put_new(path, content)
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        aside = Path(f"{path}.{uuid.uuid4().hex}")
+        try:
+            aside.write_bytes(content)
+            os.link(aside, path)  # fails where there is one, on NFS too, and is whole at once
+        except FileExistsError:
+            return False
+        finally:
+            aside.unlink(missing_ok=True)
+        return True
+
+    def _put_new(self, path: str, content: bytes) -> bool:
+        if self.fs.exists(path):
+            return False
+        try:
+            self.fs.pipe_file(path, content, mode="create")
+        except (FileExistsError, OSError) as error:
+            if isinstance(error, FileExistsError) or "PreconditionFailed" in str(error):
+                return False
+            raise
+        return True
+
+    def upload(self, folder: Path, target: str) -> None:
+        """Copy all files of a local folder to a place that no one else writes to."""
+        for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+            self.fs.put_file(str(file), f"{target}/{file.relative_to(folder).as_posix()}")
+
+    def remove(self, path: str) -> None:
+        """Remove a file or a folder with all that is in it; nothing there is fine."""
+        if self.is_local:
+            shutil.rmtree(path, ignore_errors=True)
+            Path(path).unlink(missing_ok=True) if not Path(path).is_dir() else None
+        elif self.fs.exists(path):
+            self.fs.rm(path, recursive=True)
+
+    def sizes(self, folder: str) -> dict[str, int]:
+        """Return the size of every file below a folder, by its path relative to it."""
+        return {name: int(info["size"]) for name, info in self.find(folder)}
+
+    def find(self, folder: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield path, relative to the folder, and details of every file below it."""
+        if not self.exists(folder):
+            return
+        for path, info in self.fs.find(folder, detail=True).items():
+            yield str(path).removeprefix(f"{folder}/"), info
+
+    def children(self, folder: str) -> list[str]:
+        """Return the names of what lies directly in a folder."""
+        try:
+            entries = self.fs.ls(folder, detail=False)
+        except FileNotFoundError:
+            return []
+        return sorted(str(entry).rstrip("/").rsplit("/", 1)[-1] for entry in entries)
+
+    def is_below_root(self, path: str) -> bool:
+        """Whether a path stays below the root, symbolic links followed."""
+        if not self.is_local:
+            return ".." not in path.split("/")
+        return Path(path).resolve().is_relative_to(Path(self.root).resolve())

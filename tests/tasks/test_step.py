@@ -85,7 +85,7 @@ def test_cache_record_lies_in_the_artifact_and_holds_the_ref(root, source):
     run(root, lambda: [toy.submit(source, ToyParams())])
     store = Store(root)
     (ref,) = store.list_refs()
-    record = json.loads(store.read_file(ref, "result.json"))
+    record = json.loads(Path(store.path(ref, "result.json")).read_text())
     assert ref.key in record["result"]
     assert "connflow.store.ArtifactRef" in record["result"]
     assert {name.split("/")[0] for name in files(root)} == {"toy"}

@@ -111,16 +111,15 @@ def _fit_decay(lag_s: NDArray[np.float64], covariance: NDArray[np.float64]) -> f
     window = lag_s <= max(3 * lag_s[fallen[0]], lag_s[min(3, len(lag_s) - 1)])
     t, y = lag_s[window], covariance[window]
     taus = np.geomspace(lag_s[0] / 4, 3 * lag_s[-1], _TAU_GRID)
-    errors = [_residual(np.exp(-t / tau), y) for tau in taus]
-    return _refine_minimum(np.log(taus), np.asarray(errors))
+    return _refine_minimum(np.log(taus), _residuals(np.exp(-t / taus[:, None]), y))
 
 
-def _residual(shape: NDArray[np.float64], y: NDArray[np.float64]) -> float:
-    """Return the squared error of the best ``a shape + b``."""
-    x, centred = shape - shape.mean(), y - y.mean()
-    spread = float(x @ x)
-    slope = float(x @ centred) / spread if spread > 0 else 0.0
-    return float(np.sum((centred - slope * x) ** 2))
+def _residuals(shapes: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return for each row of `shapes` the squared error of the best ``a shape + b``."""
+    x, centred = shapes - shapes.mean(axis=1, keepdims=True), y - y.mean()
+    spread = np.einsum("ij,ij->i", x, x)
+    slope = (x @ centred) / np.where(spread > 0, spread, np.inf)
+    return np.asarray(((centred - slope[:, None] * x) ** 2).sum(axis=1))
 
 
 def _refine_minimum(log_tau: NDArray[np.float64], errors: NDArray[np.float64]) -> float:

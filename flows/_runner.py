@@ -5,17 +5,19 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
+import xarray as xr
 import yaml
 from prefect.context import FlowRunContext
 from prefect.filesystems import LocalFileSystem, RemoteFileSystem, WritableFileSystem
 from prefect.futures import PrefectFuture
+from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from pydantic import BaseModel, ConfigDict, Field
@@ -23,6 +25,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from connflow.errors import InvalidInputError
 from connflow.params import parse_params
 from connflow.store import ArtifactRef, Store, default_store_root
+from connflow.store.catalogue import is_stale_code
+from connflow.store.collect import drop_bytes
+from flows._plan import PlannedRun, planned_run
+from flows._publish import publish_report
+from flows._result import FlowResult
 
 StepListener = Callable[[str, str], None]
 """Is told a step word and the state it has come to: Running, Cached, Completed, Failed."""
@@ -61,17 +68,48 @@ class Run:
         self._announce(step, "Running")
         future.wait()
         self._announce(step, str(future.state.name))
-        return future.result()
+        ref = future.result()
+        if future.state.name == "Cached":
+            self._warn_of_older_code(ref)
+        return ref
 
-    def wait_all(
-        self, steps: Mapping[str, PrefectFuture[ArtifactRef] | ArtifactRef | None]
-    ) -> dict[str, ArtifactRef]:
-        """Wait for the steps in order; leave out those that this run does not have."""
-        return {
+    def _warn_of_older_code(self, ref: ArtifactRef) -> None:
+        manifest = self.store.manifest(ref)
+        if is_stale_code(ref.step, manifest.version, manifest.source_digest):
+            get_run_logger().warning(
+                "%s/%s was made by other code at the same step version %d. If the change matters, "
+                "raise the version, or remove it: connflow store show %s/%s says more",
+                ref.step,
+                ref.short,
+                manifest.version,
+                ref.step,
+                ref.short,
+            )
+
+    def look_into(self, recording: ArtifactRef) -> xr.Dataset:
+        """Open a recording that is there."""
+        return self.store.open_dataset(recording)
+
+    def finish(
+        self,
+        steps: Mapping[str, PrefectFuture[ArtifactRef] | ArtifactRef | None],
+        dropped: Sequence[str] = (),
+    ) -> FlowResult:
+        """Wait for the steps in order, publish the report, and return what was made.
+
+        A step that is None is one that this run does not have. When all have succeeded, the bytes
+        of those in `dropped` go.
+        """
+        refs = {
             step: self.wait(step, future) if isinstance(future, PrefectFuture) else future
             for step, future in steps.items()
             if future is not None
         }
+        publish_report(self.store, refs["report"], refs.get("evaluation"))
+        for step in dropped:
+            if step in refs:
+                drop_bytes(self.store, refs[step])
+        return FlowResult(refs, self.store)
 
     def _announce(self, step: str, state: str) -> None:
         listener = _listener.get()
@@ -100,7 +138,7 @@ def _record_storage(store: Store) -> WritableFileSystem:
 
 
 @contextmanager
-def run_on(profile: str, store: str | None = None) -> Iterator[Run]:
+def run_on(profile: str, store: str | None = None) -> Iterator[Run | PlannedRun]:
     """Execute the tasks of the block as a profile says, with their artifacts in a store.
 
     Parameters
@@ -119,6 +157,10 @@ def run_on(profile: str, store: str | None = None) -> Iterator[Run]:
     """
     runner = task_runner(load_profile(profile))
     place = Store(store if store is not None else default_store_root())
+    with planned_run(place) as planned:
+        if planned is not None:
+            yield planned
+            return
     place.check_writable()
     context = FlowRunContext.get()
     if context is None:

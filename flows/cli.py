@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import typer
 import yaml
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     Progress,
@@ -19,7 +18,11 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from connflow.errors import ConnflowError, InvalidInputError
+from connflow.errors import InvalidInputError
+from flows._console import console, readable_errors
+from flows._exchange_cli import register as register_exchange
+from flows._plan_tables import show_plan, show_repairs
+from flows._store_cli import store_app
 
 app = typer.Typer(
     help="Prefect-orchestrated dataflow with an artifact store for neural data.",
@@ -28,9 +31,8 @@ app = typer.Typer(
 )
 run_app = typer.Typer(help="Run a flow.", no_args_is_help=True)
 app.add_typer(run_app, name="run")
-
-_console = Console(stderr=True, highlight=False)
-_BAD_INPUT = 2
+app.add_typer(store_app, name="store")
+register_exchange(store_app)
 
 
 @run_app.command()
@@ -61,27 +63,66 @@ def connectivity(
         str | None,
         typer.Option(help="Root of the artifact store; $CONNFLOW_STORE or ./store."),
     ] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Say what would run, and why; run nothing.")
+    ] = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Check the artifacts; make damaged ones anew.")
+    ] = False,
+    drop_intermediate: Annotated[
+        bool,
+        typer.Option(
+            "--drop-intermediate",
+            help="After success, drop the bytes of binning, calcium and deconvolution; their "
+            "records stay.",
+        ),
+    ] = False,
+    metrics: Annotated[
+        Path | None,
+        typer.Option(help="Folder for scores.json and the curves as CSV, for DVC and others."),
+    ] = None,
     verbose: Annotated[bool, typer.Option(help="Show Prefect's log.")] = False,
 ) -> None:
     """Infer connectivity from a recording; print the path of the report page last."""
+    _quiet_prefect(verbose)
+    with readable_errors(verbose):
+        values = read_params(params, assignments or [])
+        from flows._plan import plan_flow, remove_damaged
+        from flows.connectivity import infer_connectivity
+
+        arguments = _flow_arguments(recording, values) | {"profile": profile, "store": store}
+        if plan or repair:
+            planned = plan_flow(infer_connectivity, **arguments)
+            if plan:
+                show_plan(planned)
+                return
+            show_repairs(remove_damaged(planned))
+        with _step_table():
+            result = infer_connectivity(**arguments, drop_intermediate=drop_intermediate)
+        if metrics is not None:
+            from flows._metrics import write_metrics
+
+            write_metrics(result, metrics)
+    typer.echo(result.report)
+
+
+def _quiet_prefect(verbose: bool) -> None:
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO" if verbose else "CRITICAL")
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     os.environ.setdefault("DO_NOT_TRACK", "1")
-    with _readable_errors(verbose):
-        values = read_params(params, assignments or [])
-        from connflow.recording.network import NetworkParams
-        from connflow.store import ArtifactRef
-        from flows.connectivity import ConnectivityFlowParams, infer_connectivity
 
-        network = NetworkParams.parse(values.pop("network", {}))
-        flow_params = ConnectivityFlowParams.parse(values)
-        source: Any = network
-        if recording is not None:
-            is_ref = recording.startswith("recording/") and not Path(recording).exists()
-            source = ArtifactRef.parse(recording) if is_ref else recording
-        with _step_table():
-            result = infer_connectivity(source, flow_params, profile=profile, store=store)
-    typer.echo(result.report)
+
+def _flow_arguments(recording: str | None, values: dict[str, Any]) -> dict[str, Any]:
+    """Return the flow's recording and params, from the command's."""
+    from connflow.recording.network import NetworkParams
+    from connflow.store import ArtifactRef
+    from flows.connectivity import ConnectivityFlowParams
+
+    source: Any = NetworkParams.parse(values.pop("network", {}))
+    if recording is not None:
+        is_ref = recording.startswith("recording/") and not Path(recording).exists()
+        source = ArtifactRef.parse(recording) if is_ref else recording
+    return {"recording": source, "params": ConnectivityFlowParams.parse(values)}
 
 
 def read_params(file: Path | None, assignments: list[str]) -> dict[str, Any]:
@@ -130,19 +171,6 @@ def _assign(values: dict[str, Any], path: list[str], value: Any) -> None:
 
 
 @contextmanager
-def _readable_errors(verbose: bool) -> Iterator[None]:
-    """Show what connflow has to say about bad input as a message, not as a traceback."""
-    try:
-        yield
-    except ConnflowError as error:
-        if verbose:
-            _console.print_exception()
-        _console.print(f"[bold red]Error:[/] {type(error).__name__}", markup=True)
-        _console.print(str(error), markup=False, soft_wrap=True)
-        raise typer.Exit(_BAD_INPUT) from None
-
-
-@contextmanager
 def _step_table() -> Iterator[None]:
     """Show each step as a line with its state, and how far the running one is."""
     from connflow.progress import reporting_to
@@ -154,7 +182,7 @@ def _step_table() -> Iterator[None]:
         BarColumn(bar_width=24),
         TextColumn("{task.fields[state]:<10}"),
         TimeElapsedColumn(),
-        console=_console,
+        console=console,
     )
     lines: dict[str, TaskID] = {}
 
@@ -172,7 +200,7 @@ def _step_table() -> Iterator[None]:
     began = time.perf_counter()
     with progress, listening(on_step), reporting_to(on_fraction):
         yield
-    _console.print(f"done in {time.perf_counter() - began:.1f} s")
+    console.print(f"done in {time.perf_counter() - began:.1f} s")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from connflow.recording.network import NetworkParams
 from connflow.recording.params import RecordingParams
 from connflow.report import ReportParams
 from connflow.store import ArtifactRef
-from flows._publish import publish_report
+from flows._plan import PlannedRun
 from flows._result import FlowResult
 from flows._runner import Run, name_run, run_on
 from tasks.binning import bin_spikes
@@ -25,6 +25,8 @@ from tasks.deconvolution import deconvolve
 from tasks.evaluation import evaluate_connectivity
 from tasks.recording import read_recording, simulate_network
 from tasks.report import write_report
+
+INTERMEDIATE = ("binning", "calcium", "deconvolution")
 
 
 class ConnectivityFlowParams(StepParams):
@@ -51,6 +53,7 @@ def infer_connectivity(
     params: ConnectivityFlowParams = ConnectivityFlowParams(),
     profile: str = "local",
     store: str | None = None,
+    drop_intermediate: bool = False,
 ) -> FlowResult:
     """Infer who drives whom from a recording, and report on it.
 
@@ -65,10 +68,13 @@ def infer_connectivity(
         Where tasks are executed: a profile's name, or the path of a YAML file.
     store
         Root of the artifact store; ``$CONNFLOW_STORE`` or ``./store`` if None.
+    drop_intermediate
+        Drop the bytes of binning, calcium and deconvolution once the run has succeeded. Their
+        records stay; a later run that needs the bytes makes them again.
     """
     with run_on(profile, store) as run:
         source = _recording(run, recording, params.recording)
-        held = run.store.open_dataset(source)
+        held = run.look_into(source)
         path = held.attrs["signal"] if params.path == "auto" else params.path
         counts = fluorescence = feed = scores = None
 
@@ -84,7 +90,7 @@ def infer_connectivity(
         traces = source if path == "fluorescence" else fluorescence
         page = write_report.submit(source, weights, traces, feed, scores, params.report)
 
-        refs = run.wait_all(
+        return run.finish(
             {
                 "recording": source,
                 "binning": counts,
@@ -93,14 +99,13 @@ def infer_connectivity(
                 "connectivity": weights,
                 "evaluation": scores,
                 "report": page,
-            }
+            },
+            dropped=INTERMEDIATE if drop_intermediate else (),
         )
-        publish_report(run.store, refs["report"], refs.get("evaluation"))
-        return FlowResult(refs, run.store)
 
 
 def _recording(
-    run: Run, recording: NetworkParams | ArtifactRef | str, params: RecordingParams
+    run: Run | PlannedRun, recording: NetworkParams | ArtifactRef | str, params: RecordingParams
 ) -> ArtifactRef:
     if isinstance(recording, ArtifactRef):
         return recording

@@ -5,7 +5,7 @@ import xarray as xr
 
 from connflow.recording.dataset import recording_from_dataset
 from connflow.recording.model import Recording
-from connflow.store import ArtifactRef, Manifest, Store
+from connflow.store import ArtifactRef, Store
 
 
 def open_recording(store: Store, ref: ArtifactRef) -> Recording:
@@ -30,11 +30,3 @@ def open_excerpt(
     dataset = store.open_dataset(ref)
     n_frames = int(np.ceil(duration_s * dataset.attrs["frame_rate_hz"]))
     return dataset[variable][:n_frames].load()
-
-
-def upstream(store: Store, ref: ArtifactRef) -> list[Manifest]:
-    """Return the manifests of an artifact and of all that it was made from, in order of the way."""
-    manifest = store.manifest(ref)
-    inputs = [ArtifactRef.parse(text) for text in manifest.inputs.values() if "/" in text]
-    found = {item.key: item for made_from in inputs for item in upstream(store, made_from)}
-    return [*found.values(), manifest]

@@ -5,11 +5,12 @@ import inspect
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, cast
 from uuid import UUID
 
-from prefect import Task, task
+from prefect import Task
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.cache_policies import CacheKeyFnPolicy
 from prefect.client.schemas.objects import State, TaskRun
@@ -23,6 +24,7 @@ from connflow.progress import current_reporter, reporting_to
 from connflow.recording.readers import content_digest
 from connflow.store import ArtifactRef, Provenance, Store, derive_key
 from connflow.store.environment import source_digest
+from connflow.store.foresight import foresee
 
 CACHE_RECORD = "result.json"
 """Prefect's record of a finished task, inside the artifact; its path is the cache key."""
@@ -32,7 +34,36 @@ PROGRESS_EVERY_S = 2.0
 
 RETRIES = 3
 
-StepTask = Task[..., ArtifactRef]
+StepRecorder = Callable[[ArtifactRef, Provenance, dict[str, Any]], None]
+"""Is told what a submitted step would make, from what, and with which arguments."""
+
+_recorder: ContextVar[StepRecorder | None] = ContextVar("connflow_step_recorder", default=None)
+
+
+class StepTask(Task[..., ArtifactRef]):
+    """A Prefect task that makes an artifact; while steps are recorded, it only says which."""
+
+    work: "_Work"
+
+    def submit(self, *args: Any, **kwargs: Any) -> Any:
+        """Submit the step to the flow's task runner, or tell the recorder and return the ref."""
+        recorder = _recorder.get()
+        if recorder is None:
+            return super().submit(*args, **kwargs)
+        bound = inspect.signature(self.fn).bind(*args, **kwargs)
+        ref, provenance = self.work.derive(dict(bound.arguments))
+        recorder(ref, provenance, dict(bound.arguments))
+        return ref
+
+
+@contextmanager
+def recording_steps(recorder: StepRecorder) -> Iterator[None]:
+    """Tell `recorder` of the steps that are submitted inside the block, instead of running them."""
+    token = _recorder.set(recorder)
+    try:
+        yield
+    finally:
+        _recorder.reset(token)
 
 
 def step(
@@ -60,24 +91,22 @@ def step(
     work = _Work(word, version, package or f"connflow.{word}")
 
     def decorate(fill: Callable[..., None]) -> StepTask:
-        make_task = cast(Any, task)
-        return cast(
-            StepTask,
-            make_task(
-                _making_the_artifact(fill, work),
-                name=word,
-                task_run_name=f"{word} {run_name}".strip(),
-                cache_policy=CacheKeyFnPolicy(cache_key_fn=work.cache_key),
-                persist_result=True,
-                result_serializer="json",
-                cache_result_in_memory=False,
-                retries=RETRIES,
-                retry_delay_seconds=exponential_backoff(backoff_factor=2),
-                retry_jitter_factor=0.5,
-                retry_condition_fn=_is_worth_retrying,
-                on_failure=[_forget_failure],
-            ),
+        task = StepTask(
+            _making_the_artifact(fill, work),
+            name=word,
+            task_run_name=f"{word} {run_name}".strip(),
+            cache_policy=CacheKeyFnPolicy(cache_key_fn=work.cache_key),
+            persist_result=True,
+            result_serializer="json",
+            cache_result_in_memory=False,
+            retries=RETRIES,
+            retry_delay_seconds=exponential_backoff(backoff_factor=2),
+            retry_jitter_factor=0.5,
+            retry_condition_fn=_is_worth_retrying,
+            on_failure=[_forget_failure],
         )
+        task.work = work
+        return task
 
     return decorate
 
@@ -137,6 +166,8 @@ def _making_the_artifact(fill: Callable[..., None], work: _Work) -> Callable[...
             if not is_to_be_made:
                 logger.info("%s was made by another run", ref)
                 return ref
+            if store.is_local:  # elsewhere the look at all manifests may take long
+                logger.info("running, because %s", foresee(store, ref, provenance).reason)
             began = time.perf_counter()
             with _shown_progress(work.word), store.create(ref, provenance) as artifact:
                 with _blaming_damaged_inputs(store, arguments):

@@ -1,5 +1,7 @@
 """Recording: spikes or fluorescence, read from a file or simulated, as an artifact."""
 
+import xarray as xr
+
 from connflow.blocks import TIME_BLOCK, split
 from connflow.recording.dataset import fluorescence_coords, spikes_to_dataset
 from connflow.recording.model import FluorescenceRecording, Recording
@@ -24,6 +26,19 @@ def read_recording(
 def simulate_network(store: Store, artifact: ArtifactWriter, params: NetworkParams) -> None:
     """Simulate a network and record every unit, with the true wiring."""
     _write(artifact, run_network(params))
+
+
+def foresee_recording(
+    params: NetworkParams | RecordingParams, uri: str | None = None
+) -> xr.Dataset:
+    """Return what a recording will hold, without its data where that can be known without it."""
+    if isinstance(params, NetworkParams):
+        return xr.Dataset({"weights": (("source", "target"), [[0]])}, attrs={"signal": "spikes"})
+    assert uri is not None
+    recording = read_file(uri, params)
+    if isinstance(recording, FluorescenceRecording):
+        return fluorescence_coords(recording)
+    return spikes_to_dataset(recording)
 
 
 def _write(artifact: ArtifactWriter, recording: Recording) -> None:

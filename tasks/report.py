@@ -1,8 +1,8 @@
 """Report: the page about a run, and its figures."""
 
 from connflow.report import REPORT_VERSION, ReportContent, ReportParams, render_report
-from connflow.store import ArtifactRef, ArtifactWriter, Store
-from tasks._inputs import open_excerpt, open_recording, upstream
+from connflow.store import ArtifactRef, ArtifactWriter, Store, upstream
+from tasks._inputs import open_excerpt, open_recording
 from tasks._step import step
 
 PAGE = "report.html"

@@ -6,9 +6,12 @@ Layout of a store, under its root (a folder or any fsspec URL)::
     <step>/<key>/*.zarr           labelled arrays: ``xarray.open_zarr``
     <step>/<key>/*.parquet        tables: ``pandas.read_parquet``
     <step>/<key>/result.json      Prefect's cache record, written by Prefect
+    <step>/<key>/dropped.json     what was manifest.json, after the files were dropped
     .staging/                     work in progress; nothing here is an artifact
 """
 
+from connflow.store.collect import Removed, collect_garbage, drop_bytes
+from connflow.store.lineage import diff, downstream, upstream
 from connflow.store.manifest import Manifest, Provenance
 from connflow.store.ref import ArtifactRef, derive_key
 from connflow.store.store import Store, default_store_root
@@ -22,8 +25,14 @@ __all__ = [
     "Block",
     "Manifest",
     "Provenance",
+    "Removed",
     "Store",
     "Variable",
+    "collect_garbage",
     "default_store_root",
     "derive_key",
+    "diff",
+    "downstream",
+    "drop_bytes",
+    "upstream",
 ]

@@ -22,6 +22,8 @@ RENEW_EVERY_S = 10.0
 STALE_AFTER_S = 60.0
 LONGEST_POLL_S = 2.0
 
+_held: set[str] = set()  # ids of the claims that this process holds now
+
 
 @contextmanager
 def claimed(
@@ -44,20 +46,30 @@ def claimed(
         True if the claim is ours and the artifact is to be made; False if somebody made it.
     """
     token = _describe_us()
-    if not _acquire(files, path, token, is_made, on_wait):
-        yield False
-        return
+    _held.add(str(token["id"]))
+    try:
+        if _acquire(files, path, token, is_made, on_wait):
+            with _renewing(files, path, token):
+                yield not is_made()
+        else:
+            yield False
+    finally:
+        _held.discard(str(token["id"]))  # dead from now on, even where it cannot be removed
+        _release(files, path, token)
+
+
+@contextmanager
+def _renewing(files: Files, path: str, token: Token) -> Iterator[None]:
     stop = threading.Event()
     renewer = threading.Thread(
         target=_keep_renewing, args=(files, path, token, stop), name="connflow-claim", daemon=True
     )
     renewer.start()
     try:
-        yield not is_made()
+        yield
     finally:
         stop.set()
         renewer.join()
-        _release(files, path, token)
 
 
 def owner_of(content: bytes) -> str:
@@ -88,8 +100,8 @@ def _acquire(
         held = _read(files, path)
         if held != seen:
             seen, seen_at = held, time.monotonic()
-        if held and (_is_dead(held) or time.monotonic() - seen_at > STALE_AFTER_S):
-            _break(files, path, held)
+        if held and (is_dead(held) or time.monotonic() - seen_at > STALE_AFTER_S):
+            break_claim(files, path, held)
             continue
         if held and not has_told:
             on_wait(owner_of(held))
@@ -127,12 +139,14 @@ def _read(files: Files, path: str) -> bytes:
         return b""
 
 
-def _is_dead(content: bytes) -> bool:
-    """Whether the owner was a process of this host that is gone."""
+def is_dead(content: bytes) -> bool:
+    """Whether the owner was a process of this host that is gone, or is through with it."""
     try:
         claim = json.loads(content)
         if claim["host"] != platform.node():
             return False
+        if claim["pid"] == os.getpid():
+            return claim["id"] not in _held
         os.kill(int(claim["pid"]), 0)
     except ProcessLookupError:
         return True
@@ -141,7 +155,7 @@ def _is_dead(content: bytes) -> bool:
     return False
 
 
-def _break(files: Files, path: str, seen: bytes) -> None:
+def break_claim(files: Files, path: str, seen: bytes) -> None:
     """Remove a claim that nobody renews; of several who try, one removes this very claim."""
     if not files.is_local:
         if _read(files, path) == seen:

@@ -4,6 +4,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +102,7 @@ class Files:
             self.fs.pipe_file(path, content, mode="create")
         except (FileExistsError, OSError) as error:
             if isinstance(error, FileExistsError) or "PreconditionFailed" in str(error):
-                return False
+                return self.read(path) == content  # ours, where the answer to it was lost
             raise
         return True
 
@@ -142,3 +143,17 @@ class Files:
         if not self.is_local:
             return ".." not in path.split("/")
         return Path(path).resolve().is_relative_to(Path(self.root).resolve())
+
+
+@contextmanager
+def writing_to(place: str) -> Iterator[None]:
+    """Turn an error of the file system into one that says which store could not be written."""
+    try:
+        yield
+    except StoreError:
+        raise
+    except OSError as error:
+        raise StoreError(
+            f"the artifact store {place} cannot be written: {error}. Check the folder and its free "
+            "space, or name another one with --store or CONNFLOW_STORE."
+        ) from error

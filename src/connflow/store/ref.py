@@ -76,7 +76,7 @@ def derive_key(
     Examples
     --------
     >>> derive_key("binning", 1, {"bin_size_s": 0.01}, {})[:8]
-    '44c64464'
+    '44c64444'
     """
     work = {"step": step, "version": version, "params": params, "inputs": inputs}
     return hashlib.sha256(canonical_json(work).encode()).hexdigest()

@@ -1,14 +1,18 @@
 """The artifact store: create, open, list and check artifacts under one root."""
 
+import functools
 import io
 import os
+import re
 import shutil
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import xarray as xr
@@ -20,16 +24,19 @@ from connflow.errors import (
     StoreError,
     first_line,
 )
+from connflow.store.catalogue import find
 from connflow.store.claim import claimed
 from connflow.store.environment import checksum_bytes, checksum_file
-from connflow.store.files import Files
+from connflow.store.files import Files, writing_to
 from connflow.store.manifest import FileRecord, Manifest, Provenance
 from connflow.store.ref import ArtifactRef
+from connflow.store.staging import staging_name
+from connflow.store.summary import MANIFEST as MANIFEST  # others look for it here
 from connflow.store.writer import ArtifactWriter
 
-MANIFEST = "manifest.json"
 STAGING = ".staging"
 CLAIMS = ".claims"
+_KEY = re.compile("[0-9a-f]{64}")
 _PICKLES = (".pkl", ".pickle", ".joblib", ".pt", ".pth")
 
 
@@ -157,9 +164,41 @@ class Store:
             ArtifactRef(step=word, key=key)
             for word in steps
             for key in self.files.children(self.files.join(word))
-            if len(key) == 64
+            if _KEY.fullmatch(key)
         )
         return [ref for ref in refs if self.exists(ref)]
+
+    def find(
+        self,
+        step: str | None = None,
+        params: Mapping[str, Any] | None = None,
+        since: datetime | str | None = None,
+    ) -> pd.DataFrame:
+        """Look artifacts up by what made them.
+
+        Parameters
+        ----------
+        step
+            Step word of the artifacts that are looked for; all steps if None.
+        params
+            Values by step word and name, such as ``{"connectivity.lags": [1]}``. An artifact is
+            found if its own parameters are these, or those of an artifact it was made from.
+        since
+            Earliest time, or its ISO text; in UTC unless it says otherwise.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row for each artifact, oldest first: what its manifest says, whether it was made by
+            other source code than today's (``is_stale_code``), and whether only its provenance is
+            left (``is_dropped``).
+
+        Raises
+        ------
+        InvalidInputError
+            If there is no such parameter, or if `since` is no time.
+        """
+        return find(self, step, params, since)
 
     @contextmanager
     def create(self, ref: ArtifactRef, provenance: Provenance) -> Iterator[ArtifactWriter]:
@@ -175,10 +214,10 @@ class Store:
         """
         with self._staging_folder(ref) as folder:
             began = time.perf_counter()
-            with self._writing():
+            with writing_to(self.root):
                 writer = ArtifactWriter(folder)
             yield writer
-            with self._writing():
+            with writing_to(self.root):
                 manifest = _describe(ref, provenance, writer, time.perf_counter() - began)
                 self._commit(folder, ref, manifest)
 
@@ -192,7 +231,10 @@ class Store:
         we wait for.
         """
         path = self.files.join(CLAIMS, f"{ref.step}-{ref.key}")
-        with claimed(self.files, path, lambda: self.exists(ref), on_wait) as is_ours:
+        with ExitStack() as stack:
+            with writing_to(self.root):
+                is_made = functools.partial(self.exists, ref)
+                is_ours = stack.enter_context(claimed(self.files, path, is_made, on_wait))
             yield is_ours
 
     def delete(self, ref: ArtifactRef) -> None:
@@ -225,7 +267,7 @@ class Store:
 
     def check_writable(self) -> None:
         """Raise `StoreError` unless artifacts can be written here."""
-        with self._writing():
+        with writing_to(self.root):
             self.files.fs.makedirs(self.files.root, exist_ok=True)
             probe = self.files.join(STAGING, f"probe-{uuid.uuid4().hex}")
             self.files.write(probe, b"probe")
@@ -275,28 +317,16 @@ class Store:
     @contextmanager
     def _staging_folder(self, ref: ArtifactRef) -> Iterator[Path]:
         """Yield an empty folder: beside the artifacts, where one move can commit it."""
-        with self._writing():
+        with writing_to(self.root):
             parent = (
                 Path(self.files.root) / STAGING if self.is_local else Path(tempfile.gettempdir())
             )
-            folder = parent / f"{ref.step}-{ref.short}-{uuid.uuid4().hex}"
+            folder = parent / staging_name(ref.step, ref.short)
             folder.mkdir(parents=True)
         try:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        try:
-            yield
-        except StoreError:
-            raise
-        except OSError as error:
-            raise StoreError(
-                f"the artifact store {self.root} cannot be written: {error}. Check the folder and "
-                "its free space, or name another one with --store or CONNFLOW_STORE."
-            ) from error
 
     def _commit(self, folder: Path, ref: ArtifactRef, manifest: Manifest) -> None:
         if self.is_local:
@@ -314,8 +344,15 @@ class Store:
             content = manifest.model_dump_json(indent=2).encode()
             is_ours = self.files.write_new(self._home(ref, MANIFEST), content)
         finally:
-            if not is_ours:
+            if not is_ours and not self._is_committed(ref, manifest.folder):
                 self.files.remove(place)
+
+    def _is_committed(self, ref: ArtifactRef, folder: str) -> bool:
+        """Whether this attempt is the artifact: a put whose answer was lost may have been done."""
+        try:
+            return self.manifest(ref).folder == folder
+        except ArtifactNotFoundError:
+            return False
 
 
 def _damaged(ref: ArtifactRef, problem: str) -> ArtifactDamagedError:

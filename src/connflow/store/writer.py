@@ -17,6 +17,7 @@ from zarr.codecs import BloscCodec, Crc32cCodec
 from connflow.blocks import MapBlocks
 from connflow.errors import StoreError
 from connflow.progress import track
+from connflow.store.files import writing_to
 from connflow.store.manifest import ArrayRecord
 
 
@@ -76,8 +77,9 @@ class ArtifactWriter:
             for variable, array in dataset.variables.items()
         }
         path = self.folder / f"{name}.zarr"
-        dataset.to_zarr(path, mode="w-", zarr_format=3, consolidated=False, encoding=encoding)
-        _consolidate(path)
+        with writing_to(str(self.folder)):
+            dataset.to_zarr(path, mode="w-", zarr_format=3, consolidated=False, encoding=encoding)
+            _consolidate(path)
 
     def write_blocks(
         self,
@@ -121,7 +123,9 @@ class ArtifactWriter:
         def write(stream: Iterable[Block]) -> None:
             for block in stream:
                 for key, values in block.arrays.items():
-                    arrays[key][_region(variables[key], block)] = values
+                    region = _region(variables[key], block)
+                    with writing_to(str(self.folder)):
+                        arrays[key][region] = values
 
         for _ in track(map_blocks(write, streams), len(streams)):
             pass
@@ -129,15 +133,17 @@ class ArtifactWriter:
 
     def write_table(self, table: pd.DataFrame, name: str = "table") -> None:
         """Write a table as ``<name>.parquet``; units stand in its ``attrs``."""
-        table.to_parquet(self.folder / f"{name}.parquet", compression="zstd")
+        with writing_to(str(self.folder)):
+            table.to_parquet(self.folder / f"{name}.parquet", compression="zstd")
 
     def write_file(self, name: str, content: bytes) -> None:
         """Write a file, making the folders that its name asks for."""
         path = self.folder / name
         if not path.resolve().is_relative_to(self.folder.resolve()):
             raise StoreError(f"{name!r} lies outside of the artifact; use a relative name")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+        with writing_to(str(self.folder)):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
 
     def _record(
         self,

@@ -3,22 +3,23 @@
 import threading
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
 import xxhash
 
-from connflow.errors import ArtifactNotFoundError, InvalidInputError, StoreError
+from connflow.errors import (
+    ArtifactDamagedError,
+    ArtifactNotFoundError,
+    InvalidInputError,
+    StoreError,
+)
 from connflow.store import ArtifactRef, Block, Provenance, Store, Variable, default_store_root
 
 REF = ArtifactRef(step="binning", key="1" * 64)
 PROVENANCE = Provenance(version=1, params={"seed": 3}, inputs={})
-
-
-@pytest.fixture
-def store(tmp_path):
-    return Store(tmp_path / "store")
 
 
 def dataset(value=1.0):
@@ -35,16 +36,22 @@ def make(store, value=1.0):
         artifact.write_file("page/a.txt", b"text")
 
 
-def files_below(folder):
-    return [path for path in Path(folder).rglob("*") if path.is_file()]
+def files_of(store):
+    """Return every file below the root, attempts and claims included."""
+    return [name for name, _ in store.files.find(store.files.root)]
+
+
+def home(ref, *parts):
+    return "/".join((ref.step, ref.key, *parts))
 
 
 def test_artifact_opens_without_connflow(store):
     make(store)
-    folder = Path(store.path(REF))
-    xr.testing.assert_identical(xr.open_zarr(folder / "data.zarr").load(), dataset())
-    assert pd.read_parquet(folder / "extra.parquet")["a"].tolist() == [1, 2]
-    assert (folder / "page" / "a.txt").read_text() == "text"
+    place = store.path(REF)
+    xr.testing.assert_identical(xr.open_zarr(f"{place}/data.zarr").load(), dataset())
+    assert pd.read_parquet(f"{place}/extra.parquet")["a"].tolist() == [1, 2]
+    with fsspec.open(f"{place}/page/a.txt") as file:
+        assert file.read() == b"text"
 
 
 def test_open_returns_the_dataset_or_else_the_table(store):
@@ -66,15 +73,18 @@ def test_manifest_describes_the_artifact(store):
         "dtype": "float32",
         "units": "dF/F",
     }
-    folder = Path(store.path(REF))
-    on_disk = {
-        path.relative_to(folder).as_posix(): xxhash.xxh3_128_hexdigest(path.read_bytes())
-        for path in files_below(folder)
-        if path.name != "manifest.json"
+    folder = store.files.join(home(REF))
+    place = f"{folder}/{manifest.folder}".rstrip("/")
+    contents = {
+        name: store.files.read(f"{place}/{name}")
+        for name, _ in store.files.find(place)
+        if name != "manifest.json"
     }
     recorded = {name: record.checksum for name, record in manifest.files.items()}
-    assert recorded == {name: f"xxh3_128:{digest}" for name, digest in on_disk.items()}
-    assert manifest.size_bytes == sum((folder / name).stat().st_size for name in on_disk)
+    assert recorded == {
+        name: f"xxh3_128:{xxhash.xxh3_128_hexdigest(content)}" for name, content in contents.items()
+    }
+    assert manifest.size_bytes == sum(len(content) for content in contents.values())
     assert manifest.packages["numpy"] == np.__version__
 
 
@@ -83,7 +93,7 @@ def test_error_while_writing_leaves_nothing(store):
         artifact.write_dataset(dataset())
         raise ZeroDivisionError
     assert not store.exists(REF)
-    assert files_below(store.root) == []
+    assert files_of(store) == []
     assert store.list_refs() == []
 
 
@@ -96,11 +106,15 @@ def test_unfinished_artifact_is_invisible_while_it_is_written(store):
     assert store.list_refs("calcium") == []
 
 
-def test_first_commit_wins(store):
+def test_first_commit_wins_and_the_second_leaves_nothing(store):
+    make(store, 1.0)
+    first = files_of(store)
+    store.delete(REF)
     with store.create(REF, PROVENANCE) as artifact:
         artifact.write_dataset(dataset(2.0))
         make(store, 1.0)
     assert float(store.open(REF)["x"].max()) == 1.0
+    assert len(files_of(store)) == len(first)
 
 
 def test_many_writers_leave_one_whole_artifact(store):
@@ -109,24 +123,67 @@ def test_many_writers_leave_one_whole_artifact(store):
         writer.start()
     for writer in writers:
         writer.join()
-    values = np.unique(store.open(REF)["x"])
-    assert len(values) == 1
-    assert list((Path(store.root) / ".staging").iterdir()) == []
+    assert store.list_refs() == [REF]
+    assert store.verify(REF) == []
+    assert len(np.unique(store.open(REF)["x"])) == 1
+    assert [name for name in files_of(store) if name.startswith(".")] == []
 
 
-def test_remnant_without_manifest_gives_way(store):
-    folder = Path(store.path(REF))
+def test_remnant_without_manifest_gives_way(local_store):
+    folder = Path(local_store.path(REF))
     folder.mkdir(parents=True)
     (folder / "result.json").write_text("{}")
-    assert not store.exists(REF)
-    make(store)
+    assert not local_store.exists(REF)
+    make(local_store)
     assert not (folder / "result.json").exists()
-    assert store.exists(REF)
+    assert local_store.exists(REF)
+
+
+def damage(store, name, content):
+    """Put other content in the place of a file of the artifact; None removes it."""
+    path = store.files.join(home(REF, store.manifest(REF).folder).rstrip("/"), name)
+    if content is None:
+        store.files.remove(path)
+    else:
+        store.files.write(path, content)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(b"tEXt", "checksum"), (b"tex", "3 bytes instead of 4|checksum"), (None, "missing")],
+)
+def test_damaged_file_is_found_and_not_served(store, content, words):
+    make(store)
+    assert store.verify(REF) == []
+    damage(store, "page/a.txt", content)
+    (problem,) = store.verify(REF)
+    assert "page/a.txt" in problem
+    with pytest.raises(ArtifactDamagedError, match=words):
+        store.read_file(REF, "page/a.txt")
+
+
+def test_missing_chunk_is_found_and_not_served(store):
+    make(store)
+    damage(store, "data.zarr/x/c/0/0", None)
+    assert len(store.verify(REF)) == 1
+    with pytest.raises(ArtifactDamagedError, match="data.zarr/x/c/0/0 is missing"):
+        store.open(REF)
+
+
+def test_damaged_manifest_is_found(store):
+    make(store)
+    store.files.write(store.files.join(home(REF, "manifest.json")), b"{")
+    assert len(store.verify(REF)) == 1
+    with pytest.raises(ArtifactDamagedError, match="--repair"):
+        store.open(REF)
 
 
 def test_deleted_artifact_is_gone(store):
     make(store)
+    store.files.write(store.files.join(home(REF, "result.json")), b"{}")
     store.delete(REF)
+    assert files_of(store) == []
+    assert store.list_refs() == []
     with pytest.raises(ArtifactNotFoundError, match=REF.key):
         store.open(REF)
     with pytest.raises(FileNotFoundError):
@@ -182,18 +239,7 @@ def test_only_refs_are_opened(store):
         store.open("binning/abc")
 
 
-def test_moved_store_is_the_same_store(store, tmp_path):
-    make(store)
-    Path(store.root).rename(tmp_path / "moved")
+def test_moved_store_is_the_same_store(local_store, tmp_path):
+    make(local_store)
+    Path(local_store.root).rename(tmp_path / "moved")
     xr.testing.assert_identical(Store(tmp_path / "moved").open(REF).load(), dataset())
-
-
-def test_store_on_another_file_system():
-    store = Store("memory://connflow-test")
-    make(store)
-    assert store.exists(REF)
-    assert store.list_refs() == [REF]
-    assert store.read_file(REF, "page/a.txt") == b"text"
-    assert store.read_table(REF, "extra")["a"].tolist() == [1, 2]
-    store.delete(REF)
-    assert store.list_refs() == []

@@ -27,12 +27,9 @@ def write_metrics(result: FlowResult, folder: Path) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     scores, curves = _read_evaluation(result)
-    values = {
-        str(row.score): float(row.value)
-        for row in scores.itertuples()
-        if math.isfinite(float(row.value))
-    }
-    (folder / "scores.json").write_text(json.dumps(values, indent=2, allow_nan=False) + "\n")
+    values = dict(zip(scores["score"], scores["value"].astype(float), strict=True))
+    finite = {score: value for score, value in values.items() if math.isfinite(value)}
+    (folder / "scores.json").write_text(json.dumps(finite, indent=2, allow_nan=False) + "\n")
     for name in CURVES:
         curve = curves.loc[curves["curve"] == name, ["x", "y"]]
         curve.to_csv(folder / f"{name}.csv", index=False)

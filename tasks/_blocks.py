@@ -49,11 +49,22 @@ def trace_variable(
     *,
     width: int = UNIT_BLOCK,
     compressible: bool = True,
+    sharded: bool = False,
 ) -> Variable:
-    """Describe a stored array of shape (time, unit), in chunks of `width` units."""
+    """Describe a stored array of shape (time, unit), in chunks of `width` units.
+
+    Sharded, the chunks of all units at one time share a file: counts shrink to a few kB a chunk.
+    """
     chunks = (min(TIME_BLOCK, n_time), min(width, n_units))
+    shards = (chunks[0], -(-n_units // chunks[1]) * chunks[1]) if sharded else None
     return Variable(
-        ("time", "unit"), (n_time, n_units), chunks, dtype, {"units": units}, compressible
+        ("time", "unit"),
+        (n_time, n_units),
+        chunks,
+        dtype,
+        {"units": units},
+        compressible=compressible,
+        shards=shards,
     )
 
 

@@ -25,9 +25,7 @@ from connflow.recording.readers import content_digest
 from connflow.store import ArtifactRef, Provenance, Store, derive_key
 from connflow.store.environment import source_digest
 from connflow.store.foresight import foresee
-
-CACHE_RECORD = "result.json"
-"""Prefect's record of a finished task, inside the artifact; its path is the cache key."""
+from connflow.store.layout import CACHE_RECORD
 
 PROGRESS_EVERY_S = 2.0
 """A step that takes longer than this shows its progress in the Prefect UI, this often."""

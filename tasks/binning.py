@@ -33,7 +33,7 @@ def bin_spikes(
             "binning: this recording holds fluorescence, not spikes; use path=fluorescence"
         )
     n_bins, everyone = count_bins(spikes, params), slice(0, spikes.n_units)
-    counts = trace_variable(n_bins, spikes.n_units, count_dtype(spikes, params), "1")
+    counts = trace_variable(n_bins, spikes.n_units, count_dtype(spikes, params), "1", sharded=True)
     artifact.write_blocks(
         {"time": time_variable(n_bins), "spike_counts": counts},
         [

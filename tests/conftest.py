@@ -22,6 +22,14 @@ _DEFAULT_SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 _BUCKET = "lab"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _cache_folder_of_our_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the catalogue's cache of test stores out of the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Folder of the real recordings; a test that asks for it skips where the folder is absent."""

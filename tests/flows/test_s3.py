@@ -1,7 +1,5 @@
 """The flow with its store, artifacts and cache records, on S3."""
 
-import json
-
 import pytest
 
 from connflow.recording.network import NetworkParams
@@ -13,9 +11,15 @@ pytestmark = pytest.mark.usefixtures("prefect_server")
 
 NETWORK = NetworkParams(n_units=20, duration_s=20, connection_probability=0.25, seed=1)
 PARAMS = ConnectivityFlowParams.parse({"path": "calcium", "binning": {"bin_size_s": 0.002}})
-STEPS = (
-    "recording binning calcium deconvolution connectivity evaluation report".split()  # noqa: SIM905
-)
+STEPS = [
+    "recording",
+    "binning",
+    "calcium",
+    "deconvolution",
+    "connectivity",
+    "evaluation",
+    "report",
+]
 
 
 def run(store, profile="local"):
@@ -36,46 +40,53 @@ def objects(root):
     return {name: files.read(f"{files.root}/{name}") for name, _ in files.find(files.root)}
 
 
-def assert_cached_and_made_again(root, profile):
-    """Run the flow thrice: anew, cached, and with one artifact deleted in between."""
+def make_again_what_is_deleted(root, profile):
+    """Run the flow, delete an artifact, run again: that one is made, the same, others cached."""
     first, states = run(root, profile)
-    assert states == everything("Completed")
-    assert run(root, profile)[1] == everything("Cached")
+    assert states == dict.fromkeys(STEPS, "Completed")
     before = first.open("calcium").load()
     Store(root).delete(first.refs["calcium"])
     second, states = run(root, profile)
-    assert states == everything("Cached") | {"calcium": "Completed"}
+    assert states == dict.fromkeys(STEPS, "Cached") | {"calcium": "Completed"}
     assert second.open("calcium").load().identical(before)
 
 
 def test_threads(s3_store):
-    assert_cached_and_made_again(s3_store, "local")
+    make_again_what_is_deleted(s3_store, "local")
+    assert run(s3_store)[1] == dict.fromkeys(STEPS, "Cached")
 
 
 def test_dask_workers(enter_s3):
-    assert_cached_and_made_again(enter_s3("rclone"), "dask")
+    make_again_what_is_deleted(enter_s3("rclone"), "dask")
 
 
-def test_cache_records_lie_in_the_artifacts_and_nothing_else_is_left(s3_store):
+def test_what_is_stored_and_told(s3_store, s3_environment):
+    """Cache records lie in the artifacts, nothing else is left, and credentials are nowhere."""
     result, _ = run(s3_store)
     found = objects(s3_store)
-    homes = {f"{ref}/" for ref in result.refs.values()}
-    assert [name for name in found if not any(name.startswith(home) for home in homes)] == []
-    records = [json.loads(found[f"{ref}/result.json"]) for ref in result.refs.values()]
-    assert len(records) == len(STEPS)
+    homes = tuple(f"{ref}/" for ref in result.refs.values())
+    assert [name for name in found if not name.startswith(homes)] == []
+    assert {f"{home}result.json" for home in homes} <= set(found)
     assert result.report.startswith(f"{s3_store}/report/")
-
-
-def test_credentials_are_in_no_object_and_in_no_record_of_the_server(s3_store, s3_environment):
-    from prefect.client.orchestration import get_client
-
-    run(s3_store)
-    with get_client(sync_client=True) as client:
-        told = [
-            client.request("POST", f"/{what}/filter", json={"limit": 200}).text
-            for what in ("block_documents", "flow_runs", "task_runs", "logs", "artifacts")
-        ]
-    told += [content.decode("latin-1") for content in objects(s3_store).values()]
+    told = [*told_to_the_server(), *(content.decode("latin-1") for content in found.values())]
     assert any(s3_store in text for text in told)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         assert not any(s3_environment[name] in text for text in told)
+
+
+def told_to_the_server():
+    """Return all that the Prefect server keeps of the latest runs."""
+    from prefect.client.orchestration import get_client
+
+    newest = {
+        "block_documents": {},
+        "flow_runs": {"sort": "START_TIME_DESC"},
+        "task_runs": {"sort": "END_TIME_DESC"},
+        "logs": {"sort": "TIMESTAMP_DESC"},
+        "artifacts": {"sort": "CREATED_DESC"},
+    }
+    with get_client(sync_client=True) as client:
+        return [
+            client.request("POST", f"/{what}/filter", json={"limit": 200} | order).text
+            for what, order in newest.items()
+        ]

@@ -9,16 +9,13 @@ import re
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from connflow.errors import ArtifactDamagedError
+from connflow.store.layout import CACHE_RECORD, DROPPED, MANIFEST, PICKLES
 from connflow.store.lineage import recorded
 from connflow.store.manifest import SCHEMA_VERSION, Manifest
 from connflow.store.ref import ArtifactRef, derive_key
 from connflow.store.store import Store
-from connflow.store.summary import DROPPED, MANIFEST
 
-RECORD = "result.json"
-"""Prefect's cache record of an artifact, beside its manifest."""
-
-_RUNS_CODE = (".pkl", ".pickle", ".joblib", ".pt", ".pth", ".zarray", ".zmetadata")
+_RUNS_CODE = (*PICKLES, ".zarray", ".zmetadata")
 """Pickles, and descriptions of zarr version 2 arrays, whose objects may be pickles."""
 
 _FOLDER = re.compile(r"([\w-][\w.-]*)?", re.ASCII)
@@ -66,7 +63,7 @@ def _check_name(ref: ArtifactRef, name: str) -> None:
         raise refused(ref, f"{name!r} lies outside of it")
     if name.lower().endswith(_RUNS_CODE):
         raise refused(ref, f"{name} may hold a pickle, which runs the code it holds")
-    if path.parts[0].lower() in (MANIFEST, RECORD):
+    if path.parts[0].lower() in (MANIFEST, CACHE_RECORD):
         raise refused(ref, f"{name} is listed among its files")
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from connflow.errors import ArtifactDamagedError, InvalidInputError
 from connflow.store.graph import in_order_of_the_way, reach
+from connflow.store.layout import CACHE_RECORD, DROPPED, MANIFEST
 from connflow.store.leftovers import (
-    RECORD,
     find_leftovers,
     held,
     is_anything_being_made,
@@ -16,7 +16,7 @@ from connflow.store.leftovers import (
     remove_leftover,
 )
 from connflow.store.ref import ArtifactRef
-from connflow.store.summary import DROPPED, MANIFEST, Summary, scan
+from connflow.store.summary import Summary, scan
 
 if TYPE_CHECKING:
     from connflow.store.store import Store
@@ -106,7 +106,7 @@ def drop_bytes(store: "Store", ref: ArtifactRef) -> int:
     with held(store, ref):
         # In this order a crash leaves the artifact or none, but never a cache record of none.
         store.files.write(f"{home}/{DROPPED}", store.files.read(f"{home}/{MANIFEST}"))
-        remove(store.files, f"{home}/{RECORD}")
+        remove(store.files, f"{home}/{CACHE_RECORD}")
         remove(store.files, f"{home}/{MANIFEST}")
         for name in store.files.children(home):
             if name != DROPPED:
@@ -158,7 +158,7 @@ def _collect_artifacts(store: "Store", wish: _Wish, dry_run: bool) -> list[Remov
 
 def _remove_artifact(store: "Store", ref: ArtifactRef) -> None:
     with held(store, ref):
-        remove(store.files, store.files.join(ref.step, ref.key, RECORD))
+        remove(store.files, store.files.join(ref.step, ref.key, CACHE_RECORD))
         store.delete(ref)
 
 

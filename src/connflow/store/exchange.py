@@ -21,13 +21,13 @@ from connflow.errors import (
     StoreError,
 )
 from connflow.progress import track
-from connflow.store.admission import RECORD, admitted, check_plain, refused
+from connflow.store.admission import admitted, check_plain, refused
 from connflow.store.environment import checksum_file
+from connflow.store.layout import CACHE_RECORD, DROPPED
 from connflow.store.lineage import inputs_of
 from connflow.store.manifest import FileRecord, Manifest
 from connflow.store.ref import ArtifactRef
 from connflow.store.store import Store
-from connflow.store.summary import DROPPED
 
 logger = logging.getLogger(__name__)
 
@@ -119,12 +119,7 @@ def import_artifacts(
 
 
 def _all_refs(store: Store) -> list[ArtifactRef]:
-    try:
-        refs = store.list_refs()
-    except ConnflowError:
-        raise
-    except ValueError as error:
-        raise StoreError(f"{store.root} has folders that are no artifacts: {error}") from None
+    refs = store.list_refs()
     if not refs:
         raise ArtifactNotFoundError(
             f"{store.root} holds no artifacts; name the root of a store, as export made it"
@@ -228,8 +223,8 @@ def _copy_record(source: Store, target: Store, ref: ArtifactRef) -> None:
     Written anew rather than copied: the source's own names places of the source, and can name a
     pickle or a function that Prefect would run.
     """
-    if source.files.exists(source.files.join(ref.step, ref.key, RECORD)):
-        path = target.files.join(ref.step, ref.key, RECORD)
+    if source.files.exists(source.files.join(ref.step, ref.key, CACHE_RECORD)):
+        path = target.files.join(ref.step, ref.key, CACHE_RECORD)
         with _blaming(source, target, ref):
             target.files.write_new(path, _cache_record(ref, path))
 

@@ -40,8 +40,7 @@ def foresee(store: "Store", ref: ArtifactRef, provenance: Provenance) -> Foresig
     """
     known = store.find(step=ref.step)
     if store.exists(ref):
-        own = known[known["key"] == ref.key].iloc[0]
-        return Foresight(None, float(own["wall_time_s"]), float(own["bytes"]))
+        return Foresight(None, *_cost(known[known["key"] == ref.key]))
     if len(known) == 0:
         return Foresight(f"the store holds no {ref.step}", None, None)
     nearest = _nearest(known, provenance)
@@ -50,6 +49,12 @@ def foresee(store: "Store", ref: ArtifactRef, provenance: Provenance) -> Foresig
         float(nearest["wall_time_s"]),
         float(nearest["bytes"]),
     )
+
+
+def _cost(rows: pd.DataFrame) -> tuple[float | None, float | None]:
+    if len(rows) == 0:  # its manifest cannot be read
+        return None, None
+    return float(rows["wall_time_s"].iloc[0]), float(rows["bytes"].iloc[0])
 
 
 def _nearest(known: pd.DataFrame, provenance: Provenance) -> pd.Series:

@@ -12,20 +12,17 @@ from typing import TYPE_CHECKING, Any
 from connflow.errors import ConnflowError, StoreError
 from connflow.store.claim import break_claim, claimed, is_dead
 from connflow.store.files import Files
+from connflow.store.layout import CACHE_RECORD, CLAIMS, DROPPED, MANIFEST, STAGING
 from connflow.store.ref import ArtifactRef
 from connflow.store.staging import is_abandoned
-from connflow.store.summary import DROPPED, MANIFEST, keys, scan, steps
+from connflow.store.summary import keys, scan, steps
 
 if TYPE_CHECKING:
     from connflow.store.store import Store
 
-RECORD = "result.json"
-"""The scheduler's cache record in the folder of an artifact."""
-
 LIVE = timedelta(minutes=10)
 """A claim is renewed every 10 s; one that was not for this long belongs to nobody."""
 
-_STAGING, _CLAIMS = ".staging", ".claims"
 _log = logging.getLogger(__name__)
 
 
@@ -103,7 +100,7 @@ def held(store: "Store", ref: ArtifactRef) -> Iterator[None]:
     def say_whom_we_wait_for(owner: str) -> None:
         _log.info("waiting for %s, which is making %s", owner, ref)
 
-    path = store.files.join(_CLAIMS, f"{ref.step}-{ref.key}")
+    path = store.files.join(CLAIMS, f"{ref.step}-{ref.key}")
     try:
         with claimed(store.files, path, lambda: False, say_whom_we_wait_for):
             yield
@@ -124,7 +121,7 @@ def remove(files: Files, path: str) -> None:
 
 def _in_staging(store: "Store") -> Iterator[Leftover]:
     """Find unfinished artifacts; those for object stores are filled in a local folder."""
-    parent = store.files.join(_STAGING)
+    parent = store.files.join(STAGING)
     for name in store.files.children(parent):
         yield Leftover(store.files, f"{parent}/{name}", "unfinished artifact", is_abandoned(name))
     if not store.is_local:
@@ -134,7 +131,7 @@ def _in_staging(store: "Store") -> Iterator[Leftover]:
 
 
 def _in_claims(store: "Store") -> Iterator[Leftover]:
-    parent = store.files.join(_CLAIMS)
+    parent = store.files.join(CLAIMS)
     for name in store.files.children(parent):
         path = f"{parent}/{name}"
         try:
@@ -180,7 +177,7 @@ def _names_not_belonging(is_local: bool, present: set[str], folder: str | None) 
     if MANIFEST in present:
         if folder is None:  # an unreadable manifest: nobody knows what belongs to it
             return []
-        others = {DROPPED} & present if is_local else present - {MANIFEST, RECORD, folder}
+        others = {DROPPED} & present if is_local else present - {MANIFEST, CACHE_RECORD, folder}
         return sorted(others)
     if DROPPED in present:
         return sorted(present - {DROPPED})

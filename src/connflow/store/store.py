@@ -3,7 +3,6 @@
 import functools
 import io
 import os
-import re
 import shutil
 import tempfile
 import time
@@ -28,16 +27,11 @@ from connflow.store.catalogue import find
 from connflow.store.claim import claimed
 from connflow.store.environment import checksum_bytes, checksum_file
 from connflow.store.files import Files, writing_to
+from connflow.store.layout import CACHE_RECORD, CLAIMS, KEY, MANIFEST, PICKLES, STAGING
 from connflow.store.manifest import FileRecord, Manifest, Provenance
 from connflow.store.ref import ArtifactRef
 from connflow.store.staging import staging_name
-from connflow.store.summary import MANIFEST as MANIFEST  # others look for it here
 from connflow.store.writer import ArtifactWriter
-
-STAGING = ".staging"
-CLAIMS = ".claims"
-_KEY = re.compile("[0-9a-f]{64}")
-_PICKLES = (".pkl", ".pickle", ".joblib", ".pt", ".pth")
 
 
 def default_store_root() -> str:
@@ -138,7 +132,7 @@ class Store:
 
     def read_file(self, ref: ArtifactRef, name: str) -> bytes:
         """Read a file of an artifact, checked against its checksum."""
-        if name.lower().endswith(_PICKLES):
+        if name.lower().endswith(PICKLES):
             raise InvalidInputError(f"{name}: pickles are not read: they run the code they hold")
         return self._read_checked(ref, self.manifest(ref), name)
 
@@ -164,7 +158,7 @@ class Store:
             ArtifactRef(step=word, key=key)
             for word in steps
             for key in self.files.children(self.files.join(word))
-            if _KEY.fullmatch(key)
+            if KEY.fullmatch(key)
         )
         return [ref for ref in refs if self.exists(ref)]
 
@@ -243,7 +237,8 @@ class Store:
         if not self.files.exists(home):
             self.manifest(ref)
         self._check_below_root(home)
-        self.files.remove(self._home(ref, MANIFEST))  # first: from now on it is none
+        for name in (CACHE_RECORD, MANIFEST):  # in this order: no record without an artifact
+            self.files.remove(self._home(ref, name))
         self.files.remove(home)
 
     def verify(self, ref: ArtifactRef) -> list[str]:

@@ -16,18 +16,16 @@ from typing import TYPE_CHECKING, Any
 
 from connflow.errors import InvalidInputError
 from connflow.store.files import Files
+from connflow.store.layout import DROPPED, KEY, MANIFEST
 from connflow.store.ref import ArtifactRef
 from connflow.store.summary_cache import load_summaries, save_summaries
 
 if TYPE_CHECKING:
     from connflow.store.store import Store
 
-MANIFEST = "manifest.json"
-DROPPED = "dropped.json"
 """The manifest of an artifact whose files were dropped: its provenance outlives its bytes."""
 
 _WORD = re.compile(r"[a-z][a-z0-9_]{0,63}")
-_KEY = re.compile(r"[0-9a-f]{64}")
 _log = logging.getLogger(__name__)
 
 
@@ -42,7 +40,7 @@ class Summary:
     is_dropped
         Whether only the provenance is left.
     token
-        Changes whenever the manifest's file is another.
+        Changes whenever the manifest's file is another; a dropped one may have the same content.
     """
 
     step: str
@@ -84,7 +82,7 @@ class Scan:
 def is_ref(text: str) -> bool:
     """Whether an input is an artifact of the store; else it is the digest of an outside file."""
     step, _, key = text.partition("/")
-    return bool(_WORD.fullmatch(step) and _KEY.fullmatch(key))
+    return bool(_WORD.fullmatch(step) and KEY.fullmatch(key))
 
 
 def scan(store: "Store", step: str | None = None) -> Scan:
@@ -110,7 +108,7 @@ def steps(store: "Store") -> list[str]:
 
 def keys(store: "Store", step: str) -> list[str]:
     """Return the keys of which the store has folders, finished artifacts or not."""
-    return [key for key in store.files.children(store.files.join(step)) if _KEY.fullmatch(key)]
+    return [key for key in store.files.children(store.files.join(step)) if KEY.fullmatch(key)]
 
 
 def read_record(store: "Store", ref: ArtifactRef) -> bytes | None:
@@ -178,14 +176,14 @@ def _present_on_disk(folder: str) -> Iterator[tuple[str, tuple[str, str]]]:
     except (FileNotFoundError, NotADirectoryError):
         return
     for entry in entries:
-        if not _KEY.fullmatch(entry.name) or not entry.is_dir(follow_symlinks=False):
+        if not KEY.fullmatch(entry.name) or not entry.is_dir(follow_symlinks=False):
             continue
         for name in (MANIFEST, DROPPED):
             try:
                 status = Path(f"{entry.path}/{name}").stat()
             except FileNotFoundError:
                 continue
-            token = f"{status.st_mtime_ns}-{status.st_size}-{status.st_ino}"
+            token = f"{name}-{status.st_mtime_ns}-{status.st_size}-{status.st_ino}"
             yield entry.name, (name, token)
             break
 
@@ -194,9 +192,9 @@ def _present_objects(files: Files, step: str) -> Iterator[tuple[str, tuple[str, 
     found: dict[str, tuple[str, str]] = {}
     for path, info in files.find(files.join(step)):
         key, _, name = path.partition("/")
-        if _KEY.fullmatch(key) and (name == MANIFEST or (name == DROPPED and key not in found)):
+        if KEY.fullmatch(key) and (name == MANIFEST or (name == DROPPED and key not in found)):
             version = [info.get(part) for part in ("ETag", "LastModified", "mtime", "created")]
-            found[key] = (name, f"{version}-{info['size']}")
+            found[key] = (name, f"{name}-{version}-{info['size']}")
     yield from found.items()
 
 

@@ -33,6 +33,8 @@ class Variable:
         Type of the stored values.
     attrs
         Attributes, ``units`` among them.
+    shards
+        Size of a file along each dimension, in whole chunks, where a chunk would make a small one.
     compressible
         False for what is noise in all its bits, such as simulated fluorescence: compression gains
         6 % there, and costs as much time as all the rest of writing.
@@ -44,6 +46,7 @@ class Variable:
     dtype: np.dtype[Any]
     attrs: Mapping[str, Any] = field(default_factory=dict)
     compressible: bool = True
+    shards: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -178,6 +181,7 @@ def _create_array(group: zarr.Group, name: str, variable: Variable) -> zarr.Arra
         name,
         shape=variable.shape,
         chunks=tuple(max(1, size) for size in variable.chunks),
+        shards=variable.shards,
         dtype=variable.dtype,
         compressors=_codecs(variable.dtype, variable.compressible),
         dimension_names=variable.dims,
@@ -188,11 +192,12 @@ def _create_array(group: zarr.Group, name: str, variable: Variable) -> zarr.Arra
 
 def _region(variable: Variable, block: Block) -> tuple[slice, ...]:
     region = tuple(block.slices.get(dim, slice(None)) for dim in variable.dims)
-    for part, size, chunk in zip(region, variable.shape, variable.chunks, strict=True):
+    wholes = variable.shards or variable.chunks
+    for part, size, whole in zip(region, variable.shape, wholes, strict=True):
         start, stop, _ = part.indices(size)
-        if start % chunk or (stop % chunk and stop != size):
+        if start % whole or (stop % whole and stop != size):
             raise StoreError(
-                f"a block of {start}:{stop} cuts a chunk of {chunk} in two; parallel writers "
+                f"a block of {start}:{stop} cuts a chunk of {whole} in two; parallel writers "
                 "would lose data. Make blocks of whole chunks."
             )
     return region

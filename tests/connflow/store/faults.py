@@ -16,7 +16,7 @@ from connflow.store import ArtifactRef, Provenance, Store
 
 REF = ArtifactRef(step="binning", key="1" * 64)
 PROVENANCE = Provenance(version=1, params={"seed": 3}, inputs={})
-_WATCHED = ("open", "os.mkdir", "os.rename", "os.link", "os.remove", "os.rmdir", "shutil.rmtree")
+_WATCHED = ("open", "os.mkdir", "os.rename", "os.link", "os.remove", "os.rmdir")
 
 _fault: "Fault | None" = None
 

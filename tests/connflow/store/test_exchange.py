@@ -335,7 +335,7 @@ def test_pipe_is_refused_and_not_waited_for(here, there, chain, name):
 
 def test_folder_that_is_no_store(there, tmp_path):
     (tmp_path / "other" / "photos" / ("Z" * 64)).mkdir(parents=True)
-    with pytest.raises(StoreError, match="no artifacts"):
+    with pytest.raises(ArtifactNotFoundError, match="no artifacts"):
         import_artifacts(there, str(tmp_path / "other"))
 
 

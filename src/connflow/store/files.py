@@ -1,17 +1,37 @@
 """The few operations on files that the store builds on, the same for folders and object stores."""
 
+import functools
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from connflow.errors import StoreError, first_line
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _reaching(method: "Callable[Concatenate[Files, P], R]") -> "Callable[Concatenate[Files, P], R]":
+    """Turn what botocore raises where an endpoint is out of reach into the builtin for it."""
+
+    @functools.wraps(method)
+    def call(self: "Files", *args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return method(self, *args, **kwargs)
+        except Exception as error:
+            is_ours = type(error).__module__.partition(".")[0] not in ("aiohttp", "botocore")
+            if is_ours or isinstance(error, OSError):
+                raise
+            raise ConnectionError(f"{self.url} is out of reach: {first_line(error)}") from error
+
+    return call
 
 
 class Files:
@@ -54,16 +74,19 @@ class Files:
         """Return the path of something below the root."""
         return "/".join((self.root, *(part for part in parts if part)))
 
+    @_reaching
     def exists(self, path: str) -> bool:
         """Whether there is a file or folder of this path."""
         return bool(self.fs.exists(path))
 
+    @_reaching
     def read(self, path: str) -> bytes:
         """Return the content of a file."""
         content = self.fs.cat_file(path)
         assert isinstance(content, bytes)
         return content
 
+    @_reaching
     def write(self, path: str, content: bytes) -> None:
         """Write a file in one move: readers see the old content or the new."""
         if not self.is_local:
@@ -77,6 +100,7 @@ class Files:
         finally:
             aside.unlink(missing_ok=True)
 
+    @_reaching
     def write_new(self, path: str, content: bytes) -> bool:
         """Write a file that must not be there yet; return whether it was ours to write.
 
@@ -106,11 +130,13 @@ class Files:
             raise
         return True
 
+    @_reaching
     def upload(self, folder: Path, target: str) -> None:
         """Copy all files of a local folder to a place that no one else writes to."""
         for file in sorted(path for path in folder.rglob("*") if path.is_file()):
             self.fs.put_file(str(file), f"{target}/{file.relative_to(folder).as_posix()}")
 
+    @_reaching
     def remove(self, path: str) -> None:
         """Remove a file or a folder with all that is in it; nothing there is fine."""
         if self.is_local:
@@ -123,13 +149,15 @@ class Files:
         """Return the size of every file below a folder, by its path relative to it."""
         return {name: int(info["size"]) for name, info in self.find(folder)}
 
-    def find(self, folder: str) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield path, relative to the folder, and details of every file below it."""
+    @_reaching
+    def find(self, folder: str) -> list[tuple[str, dict[str, Any]]]:
+        """Return path, relative to the folder, and details of every file below it."""
         if not self.exists(folder):
-            return
-        for path, info in self.fs.find(folder, detail=True).items():
-            yield str(path).removeprefix(f"{folder}/"), info
+            return []
+        found = self.fs.find(folder, detail=True).items()
+        return [(str(path).removeprefix(f"{folder}/"), info) for path, info in found]
 
+    @_reaching
     def children(self, folder: str) -> list[str]:
         """Return the names of what lies directly in a folder."""
         try:

@@ -263,7 +263,6 @@ class Store:
     def check_writable(self) -> None:
         """Raise `StoreError` unless artifacts can be written here."""
         with writing_to(self.root):
-            self.files.fs.makedirs(self.files.root, exist_ok=True)
             probe = self.files.join(STAGING, f"probe-{uuid.uuid4().hex}")
             self.files.write(probe, b"probe")
             self.files.remove(probe)

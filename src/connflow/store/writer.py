@@ -15,9 +15,10 @@ from zarr.abc.codec import BytesBytesCodec
 from zarr.codecs import BloscCodec, Crc32cCodec
 
 from connflow.blocks import MapBlocks
-from connflow.errors import StoreError
+from connflow.errors import InvalidInputError, StoreError
 from connflow.progress import track
 from connflow.store.files import writing_to
+from connflow.store.layout import PICKLES
 from connflow.store.manifest import ArrayRecord
 
 
@@ -142,6 +143,8 @@ class ArtifactWriter:
     def write_file(self, name: str, content: bytes) -> None:
         """Write a file, making the folders that its name asks for."""
         path = self.folder / name
+        if name.lower().endswith(PICKLES):
+            raise InvalidInputError(f"{name}: no pickles: reading one runs the code it holds")
         if not path.resolve().is_relative_to(self.folder.resolve()):
             raise StoreError(f"{name!r} lies outside of the artifact; use a relative name")
         with writing_to(str(self.folder)):

@@ -218,10 +218,26 @@ def test_refused_credentials_are_a_clear_error_without_them(enter_s3, monkeypatc
     assert "wr0ng-secret" not in chain(caught.value)
 
 
-def test_bucket_that_is_not_there_says_so(enter_s3):
+def test_bucket_that_is_not_there_says_so_and_is_not_made(enter_s3):
     place = enter_s3("rclone").rpartition("/")[0]
-    with pytest.raises(StoreError, match="cannot be written"):
-        make(Store(f"{place}-nowhere/prefix"))
+    store = Store(f"{place}-nowhere/prefix")
+    for attempt in (store.check_writable, lambda: make(store)):
+        with pytest.raises(StoreError, match="cannot be written"):
+            attempt()
+    assert not store.files.fs.exists(f"{place}-nowhere")
+
+
+def test_endpoint_out_of_reach_is_the_fault_that_it_is(enter_s3, monkeypatch, is_secret):
+    root = enter_s3("moto")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")  # discard: nobody listens
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    store = Store(root)
+    with pytest.raises(StoreError, match="out of reach") as caught:
+        store.check_writable()
+    assert isinstance(caught.value.__cause__, ConnectionError)  # which a task tries again
+    with pytest.raises(ConnectionError):
+        store.exists(REF)
+    assert not is_secret(chain(caught.value))
 
 
 def test_credentials_in_the_url_are_refused_without_being_told():

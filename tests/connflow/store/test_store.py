@@ -243,3 +243,44 @@ def test_moved_store_is_the_same_store(local_store, tmp_path):
     make(local_store)
     Path(local_store.root).rename(tmp_path / "moved")
     xr.testing.assert_identical(Store(tmp_path / "moved").open(REF).load(), dataset())
+
+
+@pytest.mark.parametrize("name", ["model.pkl", "MODEL.PICKLE", "a/b.joblib", "weights.pt"])
+def test_pickles_are_neither_written_nor_read(store, name):
+    with (
+        pytest.raises(InvalidInputError, match="code it holds"),
+        store.create(REF, PROVENANCE) as artifact,
+    ):
+        artifact.write_file(name, b"")
+    make(store)
+    with pytest.raises(InvalidInputError, match="code they hold"):
+        store.read_file(REF, name)
+
+
+def test_link_out_of_the_store_is_not_followed(local_store, tmp_path):
+    other = Store(tmp_path / "other")
+    make(other)
+    Path(local_store.path(REF)).parent.mkdir(parents=True)
+    Path(local_store.path(REF)).symlink_to(other.path(REF))
+    with pytest.raises(StoreError, match="leads out of the store"):
+        local_store.open(REF)
+
+
+@pytest.mark.parametrize("url", ["s3://key:secret@bucket/x", "s3://key@bucket"])
+def test_credentials_in_a_url_are_refused_and_not_repeated(url):
+    with pytest.raises(StoreError, match="must not hold credentials") as caught:
+        Store(url)
+    assert "secret" not in str(caught.value).replace("AWS_SECRET_ACCESS_KEY", "")
+
+
+def test_flipped_bit_in_a_chunk_is_found_by_any_reader(local_store):
+    with local_store.create(REF, PROVENANCE) as artifact:
+        artifact.write_dataset(xr.Dataset({"x": ("time", np.random.default_rng(0).random(5000))}))
+    chunk = Path(local_store.path(REF)) / "data.zarr" / "x" / "c" / "0"
+    content = bytearray(chunk.read_bytes())
+    content[len(content) // 2] ^= 1
+    chunk.write_bytes(content)
+    with pytest.raises(ValueError, match="checksum"):
+        xr.open_zarr(Path(local_store.path(REF)) / "data.zarr").load()
+    (problem,) = local_store.verify(REF)
+    assert "does not have its checksum" in problem

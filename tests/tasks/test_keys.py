@@ -1,6 +1,9 @@
 """The key of one example of each step is pinned: a change of key is a decision."""
 
 import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from connflow.binning import BINNING_VERSION, BinningParams
 from connflow.calcium import CALCIUM_VERSION, CalciumParams
@@ -46,3 +49,34 @@ def test_key_of_the_defaults(name):
 def test_every_parameter_says_what_it_means(name):
     fields = type(EXAMPLES[name][2]).model_fields
     assert [field for field, info in fields.items() if len(info.description or "") < 10] == []
+
+
+def key_of(params):
+    return derive_key("connectivity", 1, params.model_dump(mode="json"), {})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{}",
+        "{ridge: 0.001}",
+        "{ridge: 1.0e-3, method: kernel_regression}",
+        "{method: kernel_regression, lags: [1], kernel_stop_s: 0.010, kernel_start_s: 1e-3}",
+        "{lags: [1]}",
+    ],
+)
+def test_one_meaning_has_one_key(text):
+    """Order, number formats, and defaults spelled out or not make no difference."""
+    assert key_of(ConnectivityParams.parse(yaml.safe_load(text))) == key_of(ConnectivityParams())
+
+
+@given(st.floats(1e-6, 1.0), st.floats(1e-6, 1.0))
+def test_another_number_has_another_key(one, other):
+    keys = {key_of(ConnectivityParams(ridge=ridge)) for ridge in (one, other)}
+    assert len(keys) == len({one, other})
+
+
+def test_whole_number_for_a_float_is_the_float():
+    assert CalciumParams.parse({"tau_s": 1}) == CalciumParams(tau_s=1.0)
+    as_int, as_float = (CalciumParams.parse({"tau_s": tau}) for tau in (1, 1.0))
+    assert key_of(as_int) == key_of(as_float)

@@ -22,7 +22,7 @@ def _reaching(method: "Callable[Concatenate[Files, P], R]") -> "Callable[Concate
     """Turn what botocore raises where an endpoint is out of reach into the builtin for it."""
 
     @functools.wraps(method)
-    def call(self: "Files", *args: P.args, **kwargs: P.kwargs) -> R:
+    def call(self: "Files", /, *args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return method(self, *args, **kwargs)
         except Exception as error:

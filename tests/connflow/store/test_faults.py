@@ -1,5 +1,6 @@
 """Faults: whatever stops a writer, the store holds whole artifacts only, and the next run works."""
 
+import functools
 import json
 import multiprocessing
 import os
@@ -104,6 +105,56 @@ def test_sixteen_processes_make_it_once(processes, root, tmp_path):
     assert len(log.read_text().split()) == 1
     assert is_whole(Store(root))
     assert leftovers(root) == []
+
+
+def test_sixteen_processes_make_it_once_on_s3(enter_s3, tmp_path):
+    """With conditional puts one computes; each has its own environment, so they are spawned."""
+    root, log = enter_s3("moto"), tmp_path / "log"
+    spawned = multiprocessing.get_context("spawn")
+    racers = [start(spawned, "make", root, str(log), 0.3) for _ in range(16)]
+    for racer in racers:
+        racer.join(200)
+    assert [racer.exitcode for racer in racers] == [0] * 16
+    assert len(log.read_text().split()) == 1
+    assert is_whole(Store(root))
+
+
+@pytest.mark.parametrize("kind", ["lost before", "lost after"])
+def test_endpoint_cut_at_every_request(enter_s3, monkeypatch, kind):
+    """The connection breaks before or after a request has its effect, and stays away."""
+    root = enter_s3("moto")
+    for at in range(1, 40):
+        store = Store(f"{root}/{at}")
+        count = 0
+
+        def cut(write, *arguments, limit=at, **options):
+            nonlocal count
+            count += 1
+            if count > limit or (count == limit and kind == "lost before"):
+                raise ConnectionResetError("the endpoint is gone")
+            result = write(*arguments, **options)
+            if count == limit:
+                raise ConnectionResetError("the endpoint is gone")
+            return result
+
+        with monkeypatch.context() as patch:
+            for name in ("put_file", "pipe_file", "rm"):
+                write = getattr(store.files.fs, name)
+                patch.setattr(store.files.fs, name, functools.partial(cut, write))
+            with suppress(StoreError):
+                make_in(store)
+        is_whole(store)
+        faults.make(store.root)
+        assert is_whole(store)
+        if count < at:
+            return
+    pytest.fail("the commit never came to an end")
+
+
+def make_in(store):
+    with store.create(REF, faults.PROVENANCE) as artifact:
+        artifact.write_dataset(faults.dataset())
+        artifact.write_file("page/a.txt", b"text")
 
 
 def test_claim_of_a_dead_process_is_taken_over_at_once(processes, root):

@@ -238,9 +238,3 @@ def test_endpoint_out_of_reach_is_the_fault_that_it_is(enter_s3, monkeypatch, is
     with pytest.raises(ConnectionError):
         store.exists(REF)
     assert not is_secret(chain(caught.value))
-
-
-def test_credentials_in_the_url_are_refused_without_being_told():
-    with pytest.raises(StoreError, match="AWS_ACCESS_KEY_ID") as caught:
-        Store("s3://KEYID:s3cret@bucket/prefix")
-    assert "s3cret" not in chain(caught.value)

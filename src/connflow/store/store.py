@@ -29,6 +29,7 @@ from connflow.store.environment import checksum_bytes, checksum_file
 from connflow.store.files import Files, writing_to
 from connflow.store.layout import CACHE_RECORD, CLAIMS, KEY, MANIFEST, PICKLES, STAGING
 from connflow.store.manifest import FileRecord, Manifest, Provenance
+from connflow.store.reading import open_checked
 from connflow.store.ref import ArtifactRef
 from connflow.store.staging import staging_name
 from connflow.store.writer import ArtifactWriter
@@ -73,8 +74,7 @@ class Store:
     def path(self, ref: ArtifactRef, *parts: str) -> str:
         """Return the path or URL of a finished artifact's files."""
         folder = "" if self.is_local else self.manifest(ref).folder
-        below = (part for part in (ref.step, ref.key, folder, *parts) if part)
-        return "/".join((self.root, *below))
+        return self._place(ref, folder, *parts)
 
     def exists(self, ref: ArtifactRef) -> bool:
         """Whether the store holds this artifact, finished."""
@@ -110,20 +110,16 @@ class Store:
         ------
         ArtifactDamagedError
             If a file is missing, cut short, or its description is not as written. Damage inside a
-            chunk is found by the chunk's own checksum when it is read.
+            chunk is found when it is read.
         """
         manifest = self.manifest(ref)
-        mine = {
-            file: record
-            for file, record in manifest.files.items()
-            if file.startswith(f"{name}.zarr/")
-        }
+        folder = f"{name}.zarr/"
+        mine = {file: item for file, item in manifest.files.items() if file.startswith(folder)}
         self._check_sizes(ref, manifest, mine)
-        for file in mine:
-            if file.endswith("zarr.json"):
-                self._read_checked(ref, manifest, file)
-        place = f"{self.root}/{ref}/{manifest.folder}".rstrip("/")
-        dataset: xr.Dataset = xr.open_zarr(f"{place}/{name}.zarr", chunks=None, zarr_format=3)
+        checksums = {file.removeprefix(folder): item.checksum for file, item in mine.items()}
+        place = self._place(ref, manifest.folder, f"{name}.zarr")
+        checked = open_checked(place, self.is_local, checksums, str(ref))
+        dataset: xr.Dataset = xr.open_zarr(checked, chunks=None, zarr_format=3)
         return dataset
 
     def read_table(self, ref: ArtifactRef, name: str = "table") -> pd.DataFrame:
@@ -266,6 +262,9 @@ class Store:
             probe = self.files.join(STAGING, f"probe-{uuid.uuid4().hex}")
             self.files.write(probe, b"probe")
             self.files.remove(probe)
+
+    def _place(self, ref: ArtifactRef, *parts: str) -> str:
+        return "/".join((self.root, ref.step, ref.key, *(part for part in parts if part)))
 
     def _home(self, ref: ArtifactRef, *parts: str) -> str:
         return self.files.join(ref.step, ref.key, *parts)

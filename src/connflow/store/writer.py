@@ -164,19 +164,17 @@ class ArtifactWriter:
         )
 
 
-def _codecs(dtype: np.dtype[Any], compressible: bool = True) -> list[BytesBytesCodec]:
-    """Return the codecs for a kind of data; the last one lets every reader find damaged chunks.
-
-    Counts shrink 80 times; float traces hardly, so that only speed counts there.
-    """
-    if not compressible:
-        return [Crc32cCodec()]
+def _codecs(dtype: np.dtype[Any]) -> list[BytesBytesCodec]:
+    """Return the codecs for a kind of data: counts shrink 80 times, float traces hardly at all."""
     is_trace = dtype.kind == "f" and dtype.itemsize == 4
     name: Literal["lz4", "zstd"] = "lz4" if is_trace else "zstd"
-    return [
-        BloscCodec(cname=name, clevel=1, shuffle="shuffle", typesize=dtype.itemsize),
-        Crc32cCodec(),
-    ]
+    return [BloscCodec(cname=name, clevel=1, shuffle="shuffle", typesize=dtype.itemsize)]
+
+
+def _codecs_of(variable: Variable) -> list[BytesBytesCodec]:
+    """Return a variable's codecs; chunks in shards, read without their file, get checksums."""
+    codecs = _codecs(variable.dtype) if variable.compressible else []
+    return [*codecs, Crc32cCodec()] if variable.shards else codecs
 
 
 def _create_array(group: zarr.Group, name: str, variable: Variable) -> zarr.Array[Any]:
@@ -186,7 +184,7 @@ def _create_array(group: zarr.Group, name: str, variable: Variable) -> zarr.Arra
         chunks=tuple(max(1, size) for size in variable.chunks),
         shards=variable.shards,
         dtype=variable.dtype,
-        compressors=_codecs(variable.dtype, variable.compressible),
+        compressors=_codecs_of(variable),
         dimension_names=variable.dims,
         config={"write_empty_chunks": True},  # so that a chunk that is absent is a chunk lost
         attributes=dict(variable.attrs),

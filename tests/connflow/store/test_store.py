@@ -273,14 +273,18 @@ def test_credentials_in_a_url_are_refused_and_not_repeated(url):
     assert "secret" not in str(caught.value).replace("AWS_SECRET_ACCESS_KEY", "")
 
 
-def test_flipped_bit_in_a_chunk_is_found_by_any_reader(local_store):
+@pytest.mark.parametrize("shards", [None, (64, 4)])
+def test_flipped_bit_in_a_chunk_is_found_when_it_is_read(local_store, shards):
+    """Also in a shard, of which only the wanted chunks are read."""
+    values = np.random.default_rng(0).integers(0, 200, (64, 4)).astype(np.uint8)
+    variable = Variable(("time", "unit"), (64, 4), (64, 2), values.dtype, shards=shards)
     with local_store.create(REF, PROVENANCE) as artifact:
-        artifact.write_dataset(xr.Dataset({"x": ("time", np.random.default_rng(0).random(5000))}))
-    chunk = Path(local_store.path(REF)) / "data.zarr" / "x" / "c" / "0"
+        artifact.write_blocks({"x": variable}, [[Block({}, {"x": values})]])
+    chunk = Path(local_store.path(REF)) / "data.zarr" / "x" / "c" / "0" / "0"
     content = bytearray(chunk.read_bytes())
-    content[len(content) // 2] ^= 1
+    content[40] ^= 1
     chunk.write_bytes(content)
-    with pytest.raises(ValueError, match="checksum"):
-        xr.open_zarr(Path(local_store.path(REF)) / "data.zarr").load()
+    with pytest.raises((ArtifactDamagedError, ValueError), match="checksum"):
+        local_store.open_dataset(REF)["x"][:, :2].load()
     (problem,) = local_store.verify(REF)
     assert "does not have its checksum" in problem

@@ -1,0 +1,61 @@
+"""Reading arrays with every whole file checked against its checksum on the way."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from zarr.abc.store import ByteRequest, Store
+from zarr.core.buffer import Buffer, BufferPrototype
+from zarr.storage import FsspecStore, LocalStore, WrapperStore
+
+from connflow.errors import ArtifactDamagedError
+from connflow.store.environment import checksum_bytes
+
+
+class CheckedStore(WrapperStore[Store]):
+    """A zarr store that raises where a file does not have its checksum.
+
+    Parameters
+    ----------
+    store
+        What is read from.
+    checksums
+        By file. A part of a file cannot be checked; the chunks inside a shard, which are read in
+        parts, have checksums of their own.
+    artifact
+        Named in the error.
+    """
+
+    def __init__(self, store: Store, checksums: Mapping[str, str], artifact: str) -> None:
+        super().__init__(store)
+        self._checksums, self._artifact = checksums, artifact
+
+    def _with_store(self, store: Store) -> "CheckedStore":
+        return type(self)(store, self._checksums, self._artifact)
+
+    async def get(
+        self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
+    ) -> Buffer | None:
+        """Read a file, or a part of one."""
+        content = await self._store.get(key, prototype, byte_range)
+        if content is not None and byte_range is None and key in self._checksums:
+            self._check(key, content.as_numpy_array())
+        return content
+
+    def _check(self, key: str, content: Any) -> None:
+        if checksum_bytes(content) != self._checksums[key]:
+            raise ArtifactDamagedError(
+                f"{self._artifact} is damaged: {key} does not have its checksum any more. "
+                "Run again with --repair to make it anew."
+            )
+
+
+def open_checked(
+    place: str, is_local: bool, checksums: Mapping[str, str], artifact: str
+) -> CheckedStore:
+    """Open a folder or URL of zarr data for checked reading."""
+    store: Store
+    if is_local:
+        store = LocalStore(place, read_only=True)
+    else:
+        store = FsspecStore.from_url(place, read_only=True)
+    return CheckedStore(store, checksums, artifact)

@@ -92,13 +92,8 @@ class Files:
         if not self.is_local:
             self.fs.pipe_file(path, content)
             return
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        aside = Path(f"{path}.{uuid.uuid4().hex}")
-        try:
-            aside.write_bytes(content)
+        with _written_aside(path, content) as aside:
             aside.replace(path)
-        finally:
-            aside.unlink(missing_ok=True)
 
     @_reaching
     def write_new(self, path: str, content: bytes) -> bool:
@@ -108,15 +103,11 @@ class Files:
         """
         if not self.is_local:
             return self._put_new(path, content)
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        aside = Path(f"{path}.{uuid.uuid4().hex}")
-        try:
-            aside.write_bytes(content)
-            os.link(aside, path)  # fails where there is one, on NFS too, and is whole at once
-        except FileExistsError:
-            return False
-        finally:
-            aside.unlink(missing_ok=True)
+        with _written_aside(path, content) as aside:
+            try:
+                os.link(aside, path)  # fails where there is one, on NFS too, and is whole at once
+            except FileExistsError:
+                return False
         return True
 
     def _put_new(self, path: str, content: bytes) -> bool:
@@ -124,7 +115,7 @@ class Files:
             return False
         try:
             self.fs.pipe_file(path, content, mode="create")
-        except (FileExistsError, OSError) as error:
+        except OSError as error:
             if isinstance(error, FileExistsError) or "PreconditionFailed" in str(error):
                 return self.read(path) == content  # ours, where the answer to it was lost
             raise
@@ -139,11 +130,13 @@ class Files:
     @_reaching
     def remove(self, path: str) -> None:
         """Remove a file or a folder with all that is in it; nothing there is fine."""
-        if self.is_local:
+        if not self.is_local:
+            if self.fs.exists(path):
+                self.fs.rm(path, recursive=True)
+        elif Path(path).is_dir():
             shutil.rmtree(path, ignore_errors=True)
-            Path(path).unlink(missing_ok=True) if not Path(path).is_dir() else None
-        elif self.fs.exists(path):
-            self.fs.rm(path, recursive=True)
+        else:
+            Path(path).unlink(missing_ok=True)
 
     def sizes(self, folder: str) -> dict[str, int]:
         """Return the size of every file below a folder, by its path relative to it."""
@@ -171,6 +164,18 @@ class Files:
         if not self.is_local:
             return ".." not in path.split("/")
         return Path(path).resolve().is_relative_to(Path(self.root).resolve())
+
+
+@contextmanager
+def _written_aside(path: str, content: bytes) -> Iterator[Path]:
+    """Yield a whole file beside a path; what is left of it afterwards goes."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(f"{path}.{uuid.uuid4().hex}")
+    try:
+        aside.write_bytes(content)
+        yield aside
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 @contextmanager

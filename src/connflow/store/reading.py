@@ -9,6 +9,14 @@ from zarr.storage import FsspecStore, LocalStore, WrapperStore
 
 from connflow.errors import ArtifactDamagedError
 from connflow.store.environment import checksum_bytes
+from connflow.store.ref import ArtifactRef
+
+
+def damaged(ref: ArtifactRef, problem: str) -> ArtifactDamagedError:
+    """Return the error that says what is wrong with an artifact, and what to do."""
+    return ArtifactDamagedError(
+        f"{ref} is damaged: {problem}. Run again with --repair to make it anew."
+    )
 
 
 class CheckedStore(WrapperStore[Store]):
@@ -21,16 +29,16 @@ class CheckedStore(WrapperStore[Store]):
     checksums
         By file. A part of a file cannot be checked; the chunks inside a shard, which are read in
         parts, have checksums of their own.
-    artifact
-        Named in the error.
+    ref
+        The artifact, named in the error.
     """
 
-    def __init__(self, store: Store, checksums: Mapping[str, str], artifact: str) -> None:
+    def __init__(self, store: Store, checksums: Mapping[str, str], ref: ArtifactRef) -> None:
         super().__init__(store)
-        self._checksums, self._artifact = checksums, artifact
+        self._checksums, self._ref = checksums, ref
 
     def _with_store(self, store: Store) -> "CheckedStore":
-        return type(self)(store, self._checksums, self._artifact)
+        return type(self)(store, self._checksums, self._ref)
 
     async def get(
         self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
@@ -43,14 +51,11 @@ class CheckedStore(WrapperStore[Store]):
 
     def _check(self, key: str, content: Any) -> None:
         if checksum_bytes(content) != self._checksums[key]:
-            raise ArtifactDamagedError(
-                f"{self._artifact} is damaged: {key} does not have its checksum any more. "
-                "Run again with --repair to make it anew."
-            )
+            raise damaged(self._ref, f"{key} does not have its checksum any more")
 
 
 def open_checked(
-    place: str, is_local: bool, checksums: Mapping[str, str], artifact: str
+    place: str, is_local: bool, checksums: Mapping[str, str], ref: ArtifactRef
 ) -> CheckedStore:
     """Open a folder or URL of zarr data for checked reading."""
     store: Store
@@ -58,4 +63,4 @@ def open_checked(
         store = LocalStore(place, read_only=True)
     else:
         store = FsspecStore.from_url(place, read_only=True)
-    return CheckedStore(store, checksums, artifact)
+    return CheckedStore(store, checksums, ref)

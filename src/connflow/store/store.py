@@ -29,7 +29,7 @@ from connflow.store.environment import checksum_bytes, checksum_file
 from connflow.store.files import Files, writing_to
 from connflow.store.layout import CACHE_RECORD, CLAIMS, KEY, MANIFEST, PICKLES, STAGING
 from connflow.store.manifest import FileRecord, Manifest, Provenance
-from connflow.store.reading import open_checked
+from connflow.store.reading import damaged, open_checked
 from connflow.store.ref import ArtifactRef
 from connflow.store.staging import staging_name
 from connflow.store.writer import ArtifactWriter
@@ -101,7 +101,7 @@ class Store:
                 f"the store {self.root} holds no artifact {ref}; run the flow that makes it"
             ) from None
         except ValueError as error:
-            raise _damaged(ref, f"{MANIFEST} cannot be read ({first_line(error)})") from None
+            raise damaged(ref, f"{MANIFEST} cannot be read ({first_line(error)})") from None
 
     def open_dataset(self, ref: ArtifactRef, name: str = "data") -> xr.Dataset:
         """Open a labelled dataset of an artifact; its values are read when they are used.
@@ -118,7 +118,7 @@ class Store:
         self._check_sizes(ref, manifest, mine)
         checksums = {file.removeprefix(folder): item.checksum for file, item in mine.items()}
         place = self._place(ref, manifest.folder, f"{name}.zarr")
-        checked = open_checked(place, self.is_local, checksums, str(ref))
+        checked = open_checked(place, self.is_local, checksums, ref)
         dataset: xr.Dataset = xr.open_zarr(checked, chunks=None, zarr_format=3)
         return dataset
 
@@ -204,8 +204,7 @@ class Store:
         """
         with self._staging_folder(ref) as folder:
             began = time.perf_counter()
-            with writing_to(self.root):
-                writer = ArtifactWriter(folder)
+            writer = ArtifactWriter(folder)
             yield writer
             with writing_to(self.root):
                 manifest = _describe(ref, provenance, writer, time.perf_counter() - began)
@@ -283,7 +282,7 @@ class Store:
         found = self.files.sizes(self._home(ref, manifest.folder))
         for name, record in records.items():
             if found.get(name) != record.bytes:
-                raise _damaged(ref, _size_problem(name, found.get(name), record.bytes))
+                raise damaged(ref, _size_problem(name, found.get(name), record.bytes))
 
     def _read_checked(self, ref: ArtifactRef, manifest: Manifest, name: str) -> bytes:
         if name not in manifest.files:
@@ -295,9 +294,9 @@ class Store:
         try:
             content = self.files.read(path)
         except FileNotFoundError:
-            raise _damaged(ref, _size_problem(name, None, manifest.files[name].bytes)) from None
+            raise damaged(ref, _size_problem(name, None, manifest.files[name].bytes)) from None
         if checksum_bytes(content) != manifest.files[name].checksum:
-            raise _damaged(ref, f"{name} does not have its checksum any more")
+            raise damaged(ref, f"{name} does not have its checksum any more")
         return content
 
     def _problem(self, ref: ArtifactRef, manifest: Manifest, name: str) -> str | None:
@@ -346,12 +345,6 @@ class Store:
             return self.manifest(ref).folder == folder
         except ArtifactNotFoundError:
             return False
-
-
-def _damaged(ref: ArtifactRef, problem: str) -> ArtifactDamagedError:
-    return ArtifactDamagedError(
-        f"{ref} is damaged: {problem}. Run again with --repair to make it anew."
-    )
 
 
 def _size_problem(name: str, found: int | None, expected: int) -> str:

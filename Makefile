@@ -1,11 +1,11 @@
 # All set-up happens here, into .venv. `make demo` and `make test` are all that a newcomer needs.
 PYTHON ?= python3
 BIN := .venv/bin
-EXTRAS := dev,nest,s3
+EXTRAS := dev,mlflow,nest,s3
 export PREFECT_SERVER_ANALYTICS_ENABLED = false
 export DO_NOT_TRACK = 1
 
-.PHONY: install demo test check fix lock bench clean
+.PHONY: install demo server server-stop test check fix lock bench clean
 
 install: .venv/installed
 
@@ -17,6 +17,12 @@ install: .venv/installed
 
 demo: install  ## simulate a network, image it, infer its wiring, and report
 	$(BIN)/connflow run connectivity --params params.yaml
+
+server: install  ## a Prefect server with deployments and a worker, for who has none
+	$(BIN)/connflow server start
+
+server-stop: install
+	$(BIN)/connflow server stop
 
 test: check  ## everything CI runs
 	$(BIN)/python -m pytest

@@ -8,7 +8,7 @@ import argparse
 import subprocess
 import sys
 
-NAMES = ("network", "calnet_chain", "demo_flow", "store", "catalogue")
+NAMES = ("network", "calnet_chain", "demo_flow", "store", "catalogue", "running", "blocks")
 
 
 def main() -> int:

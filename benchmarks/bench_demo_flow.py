@@ -15,8 +15,8 @@ from prefect.testing.utilities import prefect_test_harness
 
 from benchmarks._measure import Cost, measure, print_header, print_table
 from connflow.recording.network import NetworkParams
-from flows._result import FlowResult
 from flows.connectivity import ConnectivityFlowParams, infer_connectivity
+from flows.running.result import FlowResult
 
 PARAMS_FILE = Path(__file__).parents[1] / "params.yaml"
 SERVER_TIMEOUT_S = 200

@@ -1,6 +1,6 @@
 """From a recording to the wiring behind it: the connectivity flow."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from prefect import flow
 from pydantic import Field
@@ -15,9 +15,10 @@ from connflow.recording.network import NetworkParams
 from connflow.recording.params import RecordingParams
 from connflow.report import ReportParams
 from connflow.store import ArtifactRef
-from flows._plan import PlannedRun
-from flows._result import FlowResult
-from flows._runner import Run, name_run, run_on
+from flows.running.plan import PlannedRun
+from flows.running.result import FlowResult
+from flows.running.run import Run, name_run
+from flows.running.runner import run_on
 from tasks.binning import bin_spikes
 from tasks.calcium import simulate_calcium
 from tasks.connectivity import infer_connectivity as infer_weights
@@ -47,9 +48,12 @@ class ConnectivityFlowParams(StepParams):
     report: ReportParams = ReportParams()
 
 
+Place = Annotated[str, Field(title="path or URL")]
+
+
 @flow(name="infer-connectivity", flow_run_name=name_run, persist_result=False)
 def infer_connectivity(
-    recording: NetworkParams | ArtifactRef | str = NetworkParams(),
+    recording: NetworkParams | Place | ArtifactRef = NetworkParams(),
     params: ConnectivityFlowParams = ConnectivityFlowParams(),
     profile: str = "local",
     store: str | None = None,
@@ -57,21 +61,15 @@ def infer_connectivity(
 ) -> FlowResult:
     """Infer who drives whom from a recording, and report on it.
 
-    Parameters
-    ----------
-    recording
-        Path or URL of a recording, parameters of a network to simulate, or the ref of a
-        recording artifact.
-    params
-        One section per step.
-    profile
-        Where tasks are executed: a profile's name, or the path of a YAML file.
-    store
-        Root of the artifact store; ``$CONNFLOW_STORE`` or ``./store`` if None.
-    drop_intermediate
-        Drop the bytes of binning, calcium and deconvolution once the run has succeeded. Their
-        records stay; a later run that needs the bytes makes them again.
-    """
+    Args:
+        recording: What to infer from: parameters of a network to simulate, the path or URL of a
+            recording, or the ref of a recording artifact.
+        params: The path through the flow, and a section per step.
+        profile: Where tasks are executed: a profile's name, or the path of a YAML file.
+        store: Root of the artifact store; `$CONNFLOW_STORE` or `./store` if None.
+        drop_intermediate: Drop the bytes of binning, calcium and deconvolution once the run has
+            succeeded. Their records stay; a later run that needs the bytes makes them again.
+    """  # Google's style, unlike elsewhere: from it Prefect takes the descriptions in the run form
     with run_on(profile, store) as run:
         source = _recording(run, recording, params.recording)
         held = run.look_into(source)

@@ -1,27 +1,80 @@
 """Who computes the blocks of a step, and how traces of shape (time, unit) are cut and stored."""
 
 import os
+import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from connflow.blocks import TIME_BLOCK, UNIT_BLOCK, split
-from connflow.store import Block, Variable
+from connflow.progress import track
+from connflow.store import ArtifactWriter, Block, Variable
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def map_blocks(function: Callable[[Item], Result], blocks: Iterable[Item]) -> Iterator[Result]:
-    """Apply a function to blocks on the cores of this machine; results come in order.
+def map_blocks(
+    function: Callable[[Item], Result], blocks: Iterable[Item], folder: Path | None = None
+) -> Iterator[Result]:
+    """Apply a function to blocks: on the workers of the cluster we run on, or else in threads.
 
-    No more blocks are under way than there are cores, and one waits, so memory stays bounded.
+    Parameters
+    ----------
+    function
+        Applied to each block. It may be called in other processes, so it can be pickled: a
+        function of a module, with arguments bound by `functools.partial`.
+    blocks
+        Small descriptions, such as slices. What all blocks need is bound to the function, which
+        every worker gets once.
+    folder
+        Where the function writes, if it does; only workers that see this folder are asked.
+
+    Yields
+    ------
+    Result
+        In the order of the blocks. Few blocks are under way at once, so memory stays bounded.
+
+    Raises
+    ------
+    WorkerLostError
+        If one block took several workers with it. What a block raises is raised here, too. When
+        this is left by an error, no block goes on.
     """
+    if _is_on_dask_worker():
+        from tasks._workers import map_on_workers
+
+        return map_on_workers(function, blocks, folder)
+    return _map_on_threads(function, blocks)
+
+
+def fill_blocks(
+    artifact: ArtifactWriter, fill: Callable[[Item], None], blocks: Sequence[Item]
+) -> None:
+    """Have the blocks of an artifact computed and written, and report how far that is."""
+    for _ in track(map_blocks(fill, blocks, artifact.folder), len(blocks)):
+        pass
+
+
+def _is_on_dask_worker() -> bool:
+    distributed = sys.modules.get("distributed")  # which takes long to import where it is not
+    if distributed is None:
+        return False
+    try:
+        distributed.get_worker()
+    except ValueError:
+        return False
+    return True
+
+
+def _map_on_threads(function: Callable[[Item], Result], blocks: Iterable[Item]) -> Iterator[Result]:
+    """Apply a function to blocks on the cores of this machine, as many as there are, and one."""
     n_threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     running: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(n_threads, thread_name_prefix="connflow-block") as pool:

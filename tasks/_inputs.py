@@ -1,19 +1,24 @@
 """Opening the artifacts of earlier steps."""
 
-import numpy as np
-import xarray as xr
+from typing import TYPE_CHECKING
 
-from connflow.recording.dataset import recording_from_dataset
-from connflow.recording.model import Recording
+import numpy as np
+
+from connflow import recording as recordings
 from connflow.store import ArtifactRef, Store
 
+if TYPE_CHECKING:
+    import xarray as xr
 
-def open_recording(store: Store, ref: ArtifactRef) -> Recording:
+
+def open_recording(store: Store, ref: ArtifactRef) -> "recordings.Recording":
     """Read a recording artifact into memory."""
-    return recording_from_dataset(store.open_dataset(ref), store.read_table(ref, "units"))
+    return recordings.recording_from_dataset(
+        store.open_dataset(ref), store.read_table(ref, "units")
+    )
 
 
-def open_activity(store: Store, ref: ArtifactRef) -> tuple[xr.DataArray, float]:
+def open_activity(store: Store, ref: ArtifactRef) -> "tuple[xr.DataArray, float]":
     """Open spike counts or a deconvolved trace; return it and the seconds between its samples."""
     dataset = store.open_dataset(ref)
     if "spike_counts" in dataset:
@@ -23,7 +28,7 @@ def open_activity(store: Store, ref: ArtifactRef) -> tuple[xr.DataArray, float]:
 
 def open_excerpt(
     store: Store, ref: ArtifactRef | None, variable: str, duration_s: float
-) -> xr.DataArray | None:
+) -> "xr.DataArray | None":
     """Read the first seconds of a trace; None where there is no such artifact."""
     if ref is None:
         return None

@@ -18,14 +18,21 @@ from prefect.context import TaskRunContext
 from prefect.logging import get_logger, get_run_logger
 from prefect.tasks import exponential_backoff
 
-from connflow.errors import ArtifactDamagedError, ConnflowError, InputChangedError, StoreError
+from connflow.errors import (
+    ArtifactDamagedError,
+    ConnflowError,
+    InputChangedError,
+    StoreError,
+)
 from connflow.params import StepParams
 from connflow.progress import current_reporter, reporting_to
 from connflow.recording.readers import content_digest
 from connflow.store import ArtifactRef, Provenance, Store, derive_key
 from connflow.store.environment import source_digest
+from connflow.store.files import is_disk_full
 from connflow.store.foresight import foresee
 from connflow.store.layout import CACHE_RECORD
+from tasks._publish import best_effort, publish_artifact
 
 PROGRESS_EVERY_S = 2.0
 """A step that takes longer than this shows its progress in the Prefect UI, this often."""
@@ -172,6 +179,8 @@ def _making_the_artifact(fill: Callable[..., None], work: _Work) -> Callable[...
                     fill(store, artifact, **arguments)
                 _check_unchanged(work, arguments, ref)
             logger.info("made %s in %.1f s", ref, time.perf_counter() - began)
+            if TaskRunContext.get() is not None:
+                publish_artifact(store, ref)
             return ref
 
     make.__signature__ = signature  # type: ignore[attr-defined]
@@ -213,6 +222,8 @@ def _check_unchanged(work: _Work, arguments: dict[str, Any], ref: ArtifactRef) -
 def _is_worth_retrying(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
     """Whether a failure may pass by itself: the network's or the cluster's, not the input's."""
     error = state.data.__cause__ if isinstance(state.data, StoreError) else state.data
+    if is_disk_full(state.data):
+        return False
     lasting = (ConnflowError, FileNotFoundError, PermissionError, NotADirectoryError)
     return isinstance(error, OSError) and not isinstance(error, lasting)
 
@@ -260,9 +271,10 @@ class _ProgressArtifact:
             self._show(100.0)
 
     def _show(self, percent: float) -> None:
-        if self._artifact is None:
-            self._artifact = cast(
-                UUID, create_progress_artifact(progress=percent, description=self._word)
-            )
-        else:
-            update_progress_artifact(self._artifact, progress=percent)
+        with best_effort():
+            if self._artifact is None:
+                self._artifact = cast(
+                    UUID, create_progress_artifact(progress=percent, description=self._word)
+                )
+            else:
+                update_progress_artifact(self._artifact, progress=percent)

@@ -1,7 +1,8 @@
 """Evaluation: scores of inferred connectivity against the recording's known wiring."""
 
+from connflow import evaluation
 from connflow.errors import InvalidInputError
-from connflow.evaluation import EVALUATION_VERSION, EvaluationParams, evaluate
+from connflow.evaluation import EVALUATION_VERSION, EvaluationParams
 from connflow.store import ArtifactRef, ArtifactWriter, Store
 from tasks._step import step
 
@@ -20,6 +21,6 @@ def evaluate_connectivity(
         raise InvalidInputError(
             "evaluation: this recording comes without a known wiring; add `weights` to its file"
         )
-    result = evaluate(store.open_dataset(connectivity), source["weights"], params)
+    result = evaluation.evaluate(store.open_dataset(connectivity), source["weights"], params)
     artifact.write_table(result.scores)
     artifact.write_table(result.curves, "curves")

@@ -1,17 +1,17 @@
 """Recording: spikes or fluorescence, read from a file or simulated, as an artifact."""
 
-import xarray as xr
+from typing import TYPE_CHECKING
 
+from connflow import recording as recordings
 from connflow.blocks import TIME_BLOCK, split
-from connflow.recording.dataset import fluorescence_coords, spikes_to_dataset
-from connflow.recording.model import FluorescenceRecording, Recording
+from connflow.recording import RECORDING_VERSION, RecordingParams, network, readers
 from connflow.recording.network import NETWORK_VERSION, NetworkParams
-from connflow.recording.network import simulate_network as run_network
-from connflow.recording.params import RECORDING_VERSION, RecordingParams
-from connflow.recording.readers import read_recording as read_file
 from connflow.store import ArtifactWriter, Block, Store
 from tasks._blocks import time_stream, time_variable, trace_variable
 from tasks._step import step
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 
 @step("recording", RECORDING_VERSION, run_name="{uri}", package="connflow.recording")
@@ -19,39 +19,43 @@ def read_recording(
     store: Store, artifact: ArtifactWriter, uri: str, params: RecordingParams
 ) -> None:
     """Read a recording from a file or folder."""
-    _write(artifact, read_file(uri, params))
+    _write(artifact, readers.read_recording(uri, params))
 
 
 @step("recording", NETWORK_VERSION, run_name="network of {params.n_units}")
 def simulate_network(store: Store, artifact: ArtifactWriter, params: NetworkParams) -> None:
     """Simulate a network and record every unit, with the true wiring."""
-    _write(artifact, run_network(params))
+    _write(artifact, network.simulate_network(params))
 
 
 def foresee_recording(
     params: NetworkParams | RecordingParams, uri: str | None = None
-) -> xr.Dataset:
+) -> "xr.Dataset":
     """Return what a recording will hold, without its data where that can be known without it."""
     if isinstance(params, NetworkParams):
+        import xarray as xr
+
         return xr.Dataset({"weights": (("source", "target"), [[0]])}, attrs={"signal": "spikes"})
     assert uri is not None
-    recording = read_file(uri, params)
-    if isinstance(recording, FluorescenceRecording):
-        return fluorescence_coords(recording)
-    return spikes_to_dataset(recording)
+    recording = readers.read_recording(uri, params)
+    if isinstance(recording, recordings.FluorescenceRecording):
+        return recordings.fluorescence_coords(recording)
+    return recordings.spikes_to_dataset(recording)
 
 
-def _write(artifact: ArtifactWriter, recording: Recording) -> None:
+def _write(artifact: ArtifactWriter, recording: "recordings.Recording") -> None:
     artifact.write_table(recording.units, "units")
-    if isinstance(recording, FluorescenceRecording):
+    if isinstance(recording, recordings.FluorescenceRecording):
         _write_fluorescence(artifact, recording)
     else:
-        artifact.write_dataset(spikes_to_dataset(recording))
+        artifact.write_dataset(recordings.spikes_to_dataset(recording))
 
 
-def _write_fluorescence(artifact: ArtifactWriter, recording: FluorescenceRecording) -> None:
+def _write_fluorescence(
+    artifact: ArtifactWriter, recording: "recordings.FluorescenceRecording"
+) -> None:
     traces = recording.fluorescence
-    coords = fluorescence_coords(recording)
+    coords = recordings.fluorescence_coords(recording)
     artifact.write_blocks(
         {
             "time": time_variable(len(traces)),

@@ -1,6 +1,7 @@
 """Report: the page about a run, and its figures."""
 
-from connflow.report import REPORT_VERSION, ReportContent, ReportParams, render_report
+from connflow import report
+from connflow.report import REPORT_VERSION, ReportParams
 from connflow.store import ArtifactRef, ArtifactWriter, Store, upstream
 from tasks._inputs import open_excerpt, open_recording
 from tasks._step import step
@@ -25,8 +26,8 @@ def write_report(
     made = upstream(store, connectivity)
     if evaluation is not None:
         made.append(store.manifest(evaluation))
-    report = render_report(
-        ReportContent(
+    page = report.render_report(
+        report.ReportContent(
             recording=open_recording(store, recording),
             fluorescence=open_excerpt(store, fluorescence, "fluorescence", params.raster_s),
             activity=open_excerpt(store, activity, "activity", params.raster_s),
@@ -38,6 +39,6 @@ def write_report(
         ),
         params,
     )
-    artifact.write_file(PAGE, report.html.encode())
-    for name, image in report.figures.items():
+    artifact.write_file(PAGE, page.html.encode())
+    for name, image in page.figures.items():
         artifact.write_file(f"{FIGURES}/{name}.png", image)

@@ -30,6 +30,17 @@ def _cache_folder_of_our_own(tmp_path_factory: pytest.TempPathFactory) -> Iterat
         yield
 
 
+@pytest.fixture(autouse=True)
+def _commands_leave_no_trace() -> Iterator[None]:
+    """Forget how commands that are called in this process quieten Prefect for it."""
+    names = ("PREFECT_LOGGING_LEVEL", "DASK_LOGGING__DISTRIBUTED")
+    before = {name: os.environ[name] for name in names if name in os.environ}
+    yield
+    for name in names:
+        os.environ.pop(name, None)
+    os.environ.update(before)
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Folder of the real recordings; a test that asks for it skips where the folder is absent."""

@@ -7,7 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 MapBlocks = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
-"""Applies a function to every block and returns the results in order, like `map`."""
+"""Applies a function to every block and returns the results in order, like `map`.
+
+The function may be called in other processes: it and the blocks can be pickled, and hold arrays
+by reference, as those opened from a store are.
+"""
 
 TIME_BLOCK = 32_768
 """Time bins or frames in a block, and in a stored chunk."""

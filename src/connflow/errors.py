@@ -24,6 +24,10 @@ class StoreError(ConnflowError, OSError):
     """The artifact store cannot be read or written."""
 
 
+class StoreFullError(StoreError):
+    """There is no space left for the artifact store, or for what is staged for it."""
+
+
 class ArtifactNotFoundError(ConnflowError, FileNotFoundError):
     """The store holds no finished artifact under this ref."""
 
@@ -34,6 +38,22 @@ class ArtifactDamagedError(ConnflowError, OSError):
 
 class InputChangedError(ConnflowError, RuntimeError):
     """An input changed while a step was reading it; nothing was committed."""
+
+
+class WorkerLostError(ConnflowError, OSError):
+    """A worker was lost with the work that it did, more often than is put up with."""
+
+
+class ClusterError(ConnflowError, OSError):
+    """The cluster cannot be reached, or gives no workers."""
+
+
+class StepTimeLimitError(ConnflowError, TimeoutError):
+    """A step ran longer than it may."""
+
+
+class ServerError(ConnflowError, ConnectionError):
+    """The Prefect server cannot be reached, started, or given what it shall hold."""
 
 
 def first_line(error: Exception) -> str:

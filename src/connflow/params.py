@@ -1,13 +1,47 @@
 """What every step's parameters have in common: frozen, complete, and strict about names."""
 
+import inspect
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic.fields import ComputedFieldInfo, FieldInfo
 
 from connflow.errors import InvalidInputError
 
 Model = TypeVar("Model", bound=BaseModel)
+
+_UNITS = {"s": "s", "hz": "Hz", "mv": "mV", "um": "µm"}
+
+
+def _title(name: str, field: FieldInfo | ComputedFieldInfo) -> str:
+    """Return a field's title in forms: its name in words, the unit in brackets."""
+    *words, last = name.split("_")
+    unit = _UNITS.get(last) if words else None
+    return f"{' '.join(words)} ({unit})" if unit else name.replace("_", " ")
+
+
+_LIMITS = {
+    "minimum": "at least",
+    "exclusiveMinimum": "above",
+    "maximum": "at most",
+    "exclusiveMaximum": "below",
+}
+
+
+def _describe_form(schema: dict[str, Any], model: type[BaseModel]) -> None:
+    """Describe a model in forms: its docstring's first paragraph, and the limits of its fields."""
+    schema["description"] = inspect.cleandoc(model.__doc__ or "").partition("\n\n")[0]
+    for field in schema.get("properties", {}).values():
+        words = [
+            f"{word} {form[limit]:g}"
+            for form in (field, *field.get("anyOf", ()))
+            for limit, word in _LIMITS.items()
+            if limit in form
+        ]
+        if words:
+            limits = ", ".join(words).capitalize()
+            field["description"] = f"{field.get('description', '')} {limits}.".lstrip()
 
 
 class StepParams(BaseModel):
@@ -18,7 +52,13 @@ class StepParams(BaseModel):
     `presets`; ``{"preset": name, ...}`` is that setting with the given fields changed.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        field_title_generator=_title,
+        json_schema_extra=_describe_form,
+    )
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows._metrics import CURVES
+from flows.commands.metrics import CURVES
 from flows.connectivity import ConnectivityFlowParams
 
 ROOT = Path(__file__).parents[2]

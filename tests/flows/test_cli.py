@@ -11,7 +11,8 @@ import yaml
 from typer.testing import CliRunner
 
 from connflow.errors import InvalidInputError
-from flows.cli import app, read_params
+from flows.cli import app
+from flows.commands.arguments import read_params
 from flows.connectivity import ConnectivityFlowParams
 
 ROOT = Path(__file__).parents[2]

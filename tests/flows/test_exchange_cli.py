@@ -6,7 +6,6 @@ import networkx as nx
 import numpy as np
 import pandas as pd
 import pytest
-import typer
 from typer.testing import CliRunner
 
 from connflow.connectivity import ConnectivityParams, infer_connectivity
@@ -14,16 +13,14 @@ from connflow.exchange import to_edges
 from connflow.recording.network import NetworkParams
 from connflow.store import ArtifactRef, Provenance, Store, derive_key
 from connflow.store.exchange import export_artifacts, import_artifacts
-from flows._exchange_cli import register
+from flows.commands.store import store_app
 
 STEPS = ["recording", "binning", "connectivity", "evaluation", "report"]
 
 
 @pytest.fixture(scope="module")
 def cli():
-    app = typer.Typer()
-    register(app)
-    return app
+    return store_app
 
 
 @pytest.fixture
@@ -142,8 +139,8 @@ def test_damage_ends_in_a_message(cli, store, weights, tmp_path, command):
 @pytest.mark.usefixtures("prefect_server")
 def test_flow_on_a_brought_store_is_cached(store, tmp_path):
     """By way of an object store, so that neither place's own layout is what makes it work."""
-    from flows._runner import listening
     from flows.connectivity import infer_connectivity as infer_flow
+    from flows.running.run import listening
 
     def run(place):
         states = {}

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from connflow.store import ArtifactRef, Provenance, Store
-from flows._metrics import CURVES, write_metrics
-from flows._result import FlowResult
+from flows.commands.metrics import CURVES, write_metrics
+from flows.running.result import FlowResult
 
 REF = ArtifactRef(step="evaluation", key="1" * 64)
 

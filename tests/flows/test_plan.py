@@ -10,10 +10,10 @@ from typer.testing import CliRunner
 from connflow.errors import ArtifactDamagedError
 from connflow.recording.network import NetworkParams
 from connflow.store import Store
-from flows._plan import plan_flow, remove_damaged
-from flows._runner import listening
 from flows.cli import app
 from flows.connectivity import ConnectivityFlowParams, infer_connectivity
+from flows.running.plan import plan_flow, remove_damaged
+from flows.running.run import listening
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 

@@ -4,8 +4,8 @@ import pytest
 
 from connflow.recording.network import NetworkParams
 from connflow.store import Store
-from flows._runner import listening
 from flows.connectivity import ConnectivityFlowParams, infer_connectivity
+from flows.running.run import listening
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 

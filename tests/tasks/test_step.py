@@ -10,7 +10,7 @@ from pydantic import Field
 from connflow.errors import InputChangedError, InvalidInputError
 from connflow.params import StepParams
 from connflow.store import ArtifactRef, Store
-from flows._runner import run_on
+from flows.running.runner import run_on
 from tasks._step import RETRIES, step
 
 pytestmark = pytest.mark.usefixtures("prefect_server")

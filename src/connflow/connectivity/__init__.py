@@ -5,14 +5,6 @@ In: activity (n_time_bins, n_units): spike counts, or a deconvolved trace. Out: 
 keep second moments only.
 """
 
-from connflow.connectivity.methods import infer_connectivity
-from connflow.connectivity.moments import Moments, accumulate_moments
-from connflow.connectivity.params import CONNECTIVITY_VERSION, ConnectivityParams
+import lazy_loader
 
-__all__ = [
-    "CONNECTIVITY_VERSION",
-    "ConnectivityParams",
-    "Moments",
-    "accumulate_moments",
-    "infer_connectivity",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

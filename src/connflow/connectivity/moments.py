@@ -113,12 +113,16 @@ def accumulate_moments(
         tuple(kernels),
         with_gram,
     )
-    with threadpool_limits(1, user_api="blas"):
+    with _one_blas_thread():  # where the limit is the process's, it holds until all blocks are done
         parts = track(map_blocks(compute, blocks), len(blocks))
         total: Moments = next(parts)
         for part in parts:
             total = total + part
     return total
+
+
+def _one_blas_thread() -> threadpool_limits:
+    return threadpool_limits(1, user_api="blas")
 
 
 def _longest(kernels: Sequence[Kernel]) -> int:
@@ -148,13 +152,15 @@ def _block_moments(
     n_kernels, n_units = len(kernels), targets.shape[1]
     feature_sum, feature_square = _sum_columns(features)
     target_sum, target_square = _sum_columns(targets)
-    cross = np.asarray(features.T @ targets, np.float64)
+    with _one_blas_thread():  # where it is the thread's, and in other processes
+        cross = np.asarray(features.T @ targets, np.float64)
+        gram = np.asarray(features.T @ features, np.float64) if with_gram else None
     return Moments(
         n_bins=len(targets),
         feature_sum=feature_sum.reshape(n_kernels, n_units),
         target_sum=target_sum,
         target_square=target_square,
-        gram=np.asarray(features.T @ features, np.float64) if with_gram else None,
+        gram=gram,
         feature_square=feature_square.reshape(n_kernels, n_units),
         cross=cross.reshape(n_kernels, n_units, n_units),
     )

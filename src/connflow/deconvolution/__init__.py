@@ -4,16 +4,6 @@ In: fluorescence (n_frames, n_units). Out: activity of the same shape (a feed si
 estimate) and, per unit, the decay time constant that was used. The true spikes are never asked for.
 """
 
-from connflow.deconvolution.decay import choose_decay, estimate_decay
-from connflow.deconvolution.oasis import deconvolve_oasis
-from connflow.deconvolution.params import DECONVOLUTION_VERSION, DeconvolutionParams
-from connflow.deconvolution.savgol import feed_signal
+import lazy_loader
 
-__all__ = [
-    "DECONVOLUTION_VERSION",
-    "DeconvolutionParams",
-    "choose_decay",
-    "deconvolve_oasis",
-    "estimate_decay",
-    "feed_signal",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -4,13 +4,6 @@ In: a file, a folder, or the parameters of a network. Out: a `SpikeRecording` or
 `FluorescenceRecording`, checked once and for all.
 """
 
-from connflow.recording.model import FluorescenceRecording, Recording, SpikeRecording
-from connflow.recording.params import RECORDING_VERSION, RecordingParams
+import lazy_loader
 
-__all__ = [
-    "RECORDING_VERSION",
-    "FluorescenceRecording",
-    "Recording",
-    "RecordingParams",
-    "SpikeRecording",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -18,9 +18,6 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-STEPS_PER_SECOND = 10_000
-TIME_STEP_S = 1 / STEPS_PER_SECOND
-
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 

@@ -4,8 +4,6 @@ In goes what the earlier steps made (`ReportContent`); out come the page and its
 (`Report`). The page needs no network, no server and no connflow to be read.
 """
 
-from connflow.report.content import Report, ReportContent
-from connflow.report.page import render_report
-from connflow.report.params import REPORT_VERSION, ReportParams
+import lazy_loader
 
-__all__ = ["REPORT_VERSION", "Report", "ReportContent", "ReportParams", "render_report"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

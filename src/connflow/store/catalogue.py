@@ -9,8 +9,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
 from connflow.errors import ArtifactNotFoundError, InvalidInputError
 from connflow.store.environment import source_digest
 from connflow.store.graph import reach, turned
@@ -18,6 +16,8 @@ from connflow.store.ref import ArtifactRef
 from connflow.store.summary import Summary, scan
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from connflow.store.store import Store
 
 STALE_ADVICE = (
@@ -53,7 +53,7 @@ def find(
     step: str | None = None,
     params: Mapping[str, Any] | None = None,
     since: datetime | str | None = None,
-) -> pd.DataFrame:
+) -> "pd.DataFrame":
     """Look artifacts up by what made them; see `Store.find`."""
     earliest = None if since is None else _instant(since)
     summaries = scan(store, None if params else step).summaries
@@ -124,7 +124,9 @@ def _versions(module: str) -> set[int]:
     return {int(text) for file in files for text in _VERSION.findall(file.read_text("utf-8"))}
 
 
-def _table(summaries: Sequence[Summary]) -> pd.DataFrame:
+def _table(summaries: Sequence[Summary]) -> "pd.DataFrame":
+    import pandas as pd
+
     rows = [
         {
             **vars(summary),
@@ -139,8 +141,10 @@ def _table(summaries: Sequence[Summary]) -> pd.DataFrame:
     return table.astype(_COLUMNS)
 
 
-def _instant(since: datetime | str) -> pd.Timestamp:
+def _instant(since: datetime | str) -> "pd.Timestamp":
     """Return a point in time; one without a zone is meant in UTC, as ``created`` is."""
+    import pandas as pd
+
     try:
         instant = pd.Timestamp(since)
     except ValueError:

@@ -4,6 +4,7 @@ import functools
 import hashlib
 import importlib.metadata
 import importlib.util
+import os
 import platform
 import subprocess
 from collections.abc import Mapping
@@ -26,9 +27,13 @@ _RECORDED_PACKAGES = (
     "oasis-deconv",
     "pynwb",
     "prefect",
-    "prefect-dask",
     "distributed",
 )
+
+
+def node_name() -> str:
+    """Return the name of this machine, as SLURM calls it inside of a job."""
+    return os.environ.get("SLURMD_NODENAME") or platform.node() or "this machine"
 
 
 @functools.cache

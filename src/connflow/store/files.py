@@ -1,5 +1,6 @@
 """The few operations on files that the store builds on, the same for folders and object stores."""
 
+import errno
 import functools
 import os
 import shutil
@@ -12,7 +13,8 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from connflow.errors import StoreError, first_line
+from connflow.errors import StoreError, StoreFullError, first_line
+from connflow.store.environment import node_name
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -180,13 +182,27 @@ def _written_aside(path: str, content: bytes) -> Iterator[Path]:
 
 @contextmanager
 def writing_to(place: str) -> Iterator[None]:
-    """Turn an error of the file system into one that says which store could not be written."""
+    """Turn an error of the file system into one that says which store could not be written.
+
+    Raises
+    ------
+    StoreFullError
+        If there is no space left, or no quota.
+    StoreError
+        For any other error of the file system.
+    """
     try:
         yield
     except StoreError:
         raise
     except OSError as error:
-        raise StoreError(
-            f"the artifact store {place} cannot be written: {error}. Check the folder and its free "
-            "space, or name another one with --store or CONNFLOW_STORE."
+        raise (StoreFullError if is_disk_full(error) else StoreError)(
+            f"the artifact store {place} cannot be written on {node_name()}: {error}. Check the "
+            "folder and its free space, or name another one with --store or CONNFLOW_STORE."
         ) from error
+
+
+def is_disk_full(error: object) -> bool:
+    """Whether an error says that a disk, or what one may use of it, is full."""
+    is_full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return is_full or isinstance(error, StoreFullError)

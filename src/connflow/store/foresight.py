@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
 from connflow.store.manifest import Provenance
 from connflow.store.ref import ArtifactRef
+from connflow.store.summary import Summary, scan
 
 if TYPE_CHECKING:
     from connflow.store.store import Store
@@ -38,34 +37,31 @@ def foresee(store: "Store", ref: ArtifactRef, provenance: Provenance) -> Foresig
     The nearest artifact is the one that differs in the fewest parameters and inputs; of those, the
     newest.
     """
-    known = store.find(step=ref.step)
+    known = scan(store, ref.step).summaries  # the oldest first
     if store.exists(ref):
-        return Foresight(None, *_cost(known[known["key"] == ref.key]))
-    if len(known) == 0:
+        own = next((summary for summary in known if summary.key == ref.key), None)
+        return Foresight(None, *_cost(own))
+    if not known:
         return Foresight(f"the store holds no {ref.step}", None, None)
-    nearest = _nearest(known, provenance)
-    return Foresight(
-        _reason(ref, nearest, provenance),
-        float(nearest["wall_time_s"]),
-        float(nearest["bytes"]),
-    )
+    nearest = min(reversed(known), key=lambda summary: _distance(summary, provenance))
+    return Foresight(_reason(nearest, provenance), *_cost(nearest))
 
 
-def _cost(rows: pd.DataFrame) -> tuple[float | None, float | None]:
-    if len(rows) == 0:  # its manifest cannot be read
+def _cost(summary: Summary | None) -> tuple[float | None, float | None]:
+    if summary is None:  # its manifest cannot be read
         return None, None
-    return float(rows["wall_time_s"].iloc[0]), float(rows["bytes"].iloc[0])
+    return summary.wall_time_s, float(summary.size_bytes)
 
 
-def _nearest(known: pd.DataFrame, provenance: Provenance) -> pd.Series:
-    distances = [len(_differences(row, provenance)) for _, row in known.iterrows()]
-    order = known.assign(distance=distances).sort_values(
-        ["distance", "created"], ascending=[True, False]
+def _distance(summary: Summary, provenance: Provenance) -> int:
+    return (
+        (summary.version != provenance.version)
+        + len(_changes(summary.params, provenance.params))
+        + len(_changes(summary.inputs, provenance.inputs))
     )
-    return order.iloc[0]
 
 
-def _reason(ref: ArtifactRef, nearest: pd.Series, provenance: Provenance) -> str:
+def _reason(nearest: Summary, provenance: Provenance) -> str:
     differences = _differences(nearest, provenance)
     if not differences:
         return "its bytes were dropped"
@@ -74,19 +70,19 @@ def _reason(ref: ArtifactRef, nearest: pd.Series, provenance: Provenance) -> str
     return named + (f"; and {more} more" if more > 0 else "")
 
 
-def _differences(row: pd.Series, provenance: Provenance) -> list[str]:
+def _differences(nearest: Summary, provenance: Provenance) -> list[str]:
     """Say how the nearest artifact's work differs from this one's."""
-    step = row["step"]
+    step = nearest.step
     found = []
-    if row["version"] != provenance.version:
-        found.append(f"the version of {step} is {provenance.version}, not {row['version']}")
+    if nearest.version != provenance.version:
+        found.append(f"the version of {step} is {provenance.version}, not {nearest.version}")
     found += [
         f"{step}.{name} is {_show(new)}, not {_show(old)}"
-        for name, old, new in _changes(row["params"], provenance.params)
+        for name, old, new in _changes(nearest.params, provenance.params)
     ]
     found += [
         _input_difference(name, old, new, provenance)
-        for name, old, new in _changes(row["inputs"], provenance.inputs)
+        for name, old, new in _changes(nearest.inputs, provenance.inputs)
     ]
     return found
 

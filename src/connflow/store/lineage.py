@@ -4,8 +4,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
 from connflow.errors import ArtifactDamagedError, ArtifactNotFoundError, first_line
 from connflow.store.graph import in_order_of_the_way, reach, turned
 from connflow.store.manifest import Manifest
@@ -13,6 +11,8 @@ from connflow.store.ref import ArtifactRef
 from connflow.store.summary import is_ref, read_record, scan
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from connflow.store.store import Store
 
 ABSENT = "(absent)"
@@ -92,7 +92,7 @@ class _Difference:
     b: Any
 
 
-def diff(store: "Store", a: ArtifactRef, b: ArtifactRef) -> pd.DataFrame:
+def diff(store: "Store", a: ArtifactRef, b: ArtifactRef) -> "pd.DataFrame":
     """Say how two artifacts were derived differently.
 
     Inputs that differ are followed upstream to what made them differ.
@@ -104,6 +104,8 @@ def diff(store: "Store", a: ArtifactRef, b: ArtifactRef) -> pd.DataFrame:
         artifacts; ``step``, the step where it is; ``what``, such as ``params.ridge`` or
         ``packages.numpy``; and the values ``a`` and ``b``.
     """
+    import pandas as pd
+
     rows = list(_differences(store, a, b, "", set()))
     return pd.DataFrame(rows, columns=["via", "step", "what", "a", "b"], dtype=object)
 

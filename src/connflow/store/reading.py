@@ -7,16 +7,9 @@ from zarr.abc.store import ByteRequest, Store
 from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import FsspecStore, LocalStore, WrapperStore
 
-from connflow.errors import ArtifactDamagedError
+from connflow.store.damage import damaged
 from connflow.store.environment import checksum_bytes
 from connflow.store.ref import ArtifactRef
-
-
-def damaged(ref: ArtifactRef, problem: str) -> ArtifactDamagedError:
-    """Return the error that says what is wrong with an artifact, and what to do."""
-    return ArtifactDamagedError(
-        f"{ref} is damaged: {problem}. Run again with --repair to make it anew."
-    )
 
 
 class CheckedStore(WrapperStore[Store]):

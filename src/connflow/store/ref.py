@@ -23,7 +23,7 @@ class ArtifactRef(BaseModel):
     'binning/0000'
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", title="artifact in the store")
 
     step: StepWord = Field(description="Step word, e.g. binning.")
     key: Key = Field(description="64 hexadecimal digits, derived from the work that made it.")

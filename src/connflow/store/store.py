@@ -11,10 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
-import xarray as xr
+from typing import TYPE_CHECKING, Any
 
 from connflow.errors import (
     ArtifactDamagedError,
@@ -25,14 +22,18 @@ from connflow.errors import (
 )
 from connflow.store.catalogue import find
 from connflow.store.claim import claimed
+from connflow.store.damage import damaged
 from connflow.store.environment import checksum_bytes, checksum_file
 from connflow.store.files import Files, writing_to
 from connflow.store.layout import CACHE_RECORD, CLAIMS, KEY, MANIFEST, PICKLES, STAGING
 from connflow.store.manifest import FileRecord, Manifest, Provenance
-from connflow.store.reading import damaged, open_checked
 from connflow.store.ref import ArtifactRef
 from connflow.store.staging import staging_name
 from connflow.store.writer import ArtifactWriter
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
 
 
 def default_store_root() -> str:
@@ -103,7 +104,7 @@ class Store:
         except ValueError as error:
             raise damaged(ref, f"{MANIFEST} cannot be read ({first_line(error)})") from None
 
-    def open_dataset(self, ref: ArtifactRef, name: str = "data") -> xr.Dataset:
+    def open_dataset(self, ref: ArtifactRef, name: str = "data") -> "xr.Dataset":
         """Open a labelled dataset of an artifact; its values are read when they are used.
 
         Raises
@@ -112,6 +113,10 @@ class Store:
             If a file is missing, cut short, or its description is not as written. Damage inside a
             chunk is found when it is read.
         """
+        import xarray as xr
+
+        from connflow.store.reading import open_checked
+
         manifest = self.manifest(ref)
         folder = f"{name}.zarr/"
         mine = {file: item for file, item in manifest.files.items() if file.startswith(folder)}
@@ -122,8 +127,10 @@ class Store:
         dataset: xr.Dataset = xr.open_zarr(checked, chunks=None, zarr_format=3)
         return dataset
 
-    def read_table(self, ref: ArtifactRef, name: str = "table") -> pd.DataFrame:
+    def read_table(self, ref: ArtifactRef, name: str = "table") -> "pd.DataFrame":
         """Read a table of an artifact."""
+        import pandas as pd
+
         return pd.read_parquet(io.BytesIO(self.read_file(ref, f"{name}.parquet")))
 
     def read_file(self, ref: ArtifactRef, name: str) -> bytes:
@@ -137,7 +144,7 @@ class Store:
         files = self.manifest(ref).files
         return name in files or any(file.startswith(f"{name}/") for file in files)
 
-    def open(self, ref: ArtifactRef) -> xr.Dataset | pd.DataFrame:
+    def open(self, ref: ArtifactRef) -> "xr.Dataset | pd.DataFrame":
         """Open what an artifact mainly holds: its labelled dataset, else its table."""
         if self.holds(ref, "data.zarr"):
             return self.open_dataset(ref)
@@ -163,7 +170,7 @@ class Store:
         step: str | None = None,
         params: Mapping[str, Any] | None = None,
         since: datetime | str | None = None,
-    ) -> pd.DataFrame:
+    ) -> "pd.DataFrame":
         """Look artifacts up by what made them.
 
         Parameters

@@ -12,7 +12,6 @@ from scipy.stats import rankdata
 from connflow.errors import InvalidInputError
 from connflow.progress import reporting_to
 from connflow.recording._lif import (
-    TIME_STEP_S,
     Drive,
     Membrane,
     Synapses,
@@ -22,6 +21,7 @@ from connflow.recording._lif import (
 )
 from connflow.recording.model import SpikeRecording
 from connflow.recording.network import (
+    TIME_STEP_S,
     NetworkParams,
     draw_synapses,
     generate_drive,

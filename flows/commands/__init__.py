@@ -1,0 +1,1 @@
+"""The commands of the console script `connflow`, a module for each group."""

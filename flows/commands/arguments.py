@@ -1,0 +1,78 @@
+"""What commands have in common: the store, refs into it, recordings, and parameters."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+import yaml
+
+from connflow.errors import InvalidInputError
+
+if TYPE_CHECKING:  # costs time, which --help need not wait for
+    from connflow.store import ArtifactRef
+
+
+StoreOption = Annotated[
+    str | None,
+    typer.Option("--store", help="Root of the artifact store; $CONNFLOW_STORE or ./store."),
+]
+RefArgument = Annotated[
+    str, typer.Argument(metavar="REF", help="step/key; four digits of the key or more.")
+]
+
+
+def find_recording(text: str) -> "ArtifactRef | str":
+    """Return the ref that ``recording/KEY`` names; anything else is a path or URL as it is."""
+    from connflow.store import ArtifactRef
+
+    is_ref = text.startswith("recording/") and not Path(text).exists()
+    return ArtifactRef.parse(text) if is_ref else text
+
+
+def read_params(file: Path | None, assignments: list[str]) -> dict[str, Any]:
+    """Read parameters from a YAML file, then change those that are assigned.
+
+    Parameters
+    ----------
+    file : Path, optional
+        YAML file with one section per step.
+    assignments : list of str
+        Each ``section.name=value``, the value in YAML.
+
+    Raises
+    ------
+    InvalidInputError
+        If the file is missing or not a mapping, or if an assignment has another form.
+    """
+    values = _read_yaml(file) if file is not None else {}
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        if not equals or not name:
+            raise InvalidInputError(f"--set takes NAME=VALUE, not {assignment!r}")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise InvalidInputError(f"--set {name}: {text!r} is not YAML: {error}") from None
+        _assign(values, name.strip().split("."), value)
+    return values
+
+
+def _read_yaml(file: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(file.read_text())
+    except FileNotFoundError:
+        raise InvalidInputError(f"there is no parameter file {file}") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InvalidInputError(f"{file} cannot be read as YAML: {error}") from None
+    if not isinstance(content, dict):
+        raise InvalidInputError(f"{file} must hold one section per step, not {content!r}")
+    return content
+
+
+def _assign(values: dict[str, Any], path: list[str], value: Any) -> None:
+    for part in path[:-1]:
+        section = values.setdefault(part, {})
+        if not isinstance(section, dict):
+            raise InvalidInputError(f"--set {'.'.join(path)}: {part} is not a section")
+        values = section
+    values[path[-1]] = value

@@ -1,0 +1,117 @@
+"""What a flow would do: the same flow body, with tasks that only say what they would make."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from prefect import Flow
+
+from connflow.store import ArtifactRef, Provenance, Store
+from connflow.store.foresight import Foresight, foresee
+from flows.running.result import FlowResult
+from tasks._step import recording_steps
+from tasks.recording import foresee_recording
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+_plan: ContextVar["Plan | None"] = ContextVar("connflow_plan", default=None)
+
+
+@dataclass(frozen=True)
+class PlannedStep:
+    """A step of a plan: the artifact it makes, from what, and what is to be expected."""
+
+    ref: ArtifactRef
+    provenance: Provenance
+    arguments: Mapping[str, Any]
+    foresight: Foresight
+
+
+@dataclass
+class Plan:
+    """The steps that a flow would take, in order."""
+
+    store: Store | None = None
+    steps: list[PlannedStep] = field(default_factory=list)
+
+    def add(self, ref: ArtifactRef, provenance: Provenance, arguments: Mapping[str, Any]) -> None:
+        """Note a step that a flow submits."""
+        assert self.store is not None
+        self.steps.append(
+            PlannedStep(ref, provenance, arguments, foresee(self.store, ref, provenance))
+        )
+
+    @property
+    def wall_time_s(self) -> float:
+        """Seconds that the steps which will run took in the nearest runs so far."""
+        return sum(
+            step.foresight.wall_time_s or 0.0 for step in self.steps if step.foresight.reason
+        )
+
+
+class PlannedRun:
+    """Stands for `flows.running.run.Run` while a flow is planned."""
+
+    def __init__(self, store: Store, plan: Plan) -> None:
+        self.store, self._plan = store, plan
+
+    def wait(self, step: str, made: ArtifactRef) -> ArtifactRef:
+        """Return the ref of what the step would make."""
+        return made
+
+    def look_into(self, recording: ArtifactRef) -> "xr.Dataset":
+        """Open a recording; one that is not there yet is foreseen, reading its file if need be."""
+        if self.store.exists(recording):
+            return self.store.open_dataset(recording)
+        planned = next(step for step in self._plan.steps if step.ref == recording)
+        return foresee_recording(**planned.arguments)
+
+    def finish(
+        self, steps: Mapping[str, ArtifactRef | None], dropped: Sequence[str] = ()
+    ) -> FlowResult:
+        """Return the refs that the run would return."""
+        return FlowResult({step: ref for step, ref in steps.items() if ref}, self.store)
+
+
+def plan_flow(flow: Flow[..., FlowResult], **arguments: Any) -> Plan:
+    """Return what a flow would do with these arguments. Nothing is computed or written."""
+    plan = Plan()
+    token = _plan.set(plan)
+    try:
+        with recording_steps(plan.add):
+            flow.fn(**arguments)
+    finally:
+        _plan.reset(token)
+    return plan
+
+
+def remove_damaged(plan: Plan) -> dict[ArtifactRef, list[str]]:
+    """Remove the artifacts of a plan that are damaged, so that the run makes them anew.
+
+    Returns
+    -------
+    dict
+        For each of them, what was wrong.
+    """
+    assert plan.store is not None
+    damaged = {}
+    for step in plan.steps:
+        problems = plan.store.verify(step.ref) if plan.store.exists(step.ref) else []
+        if problems:
+            plan.store.delete(step.ref)
+            damaged[step.ref] = problems
+    return damaged
+
+
+@contextmanager
+def planned_run(store: Store) -> Iterator[PlannedRun | None]:
+    """Yield what stands for the run while a flow is planned; None while it is not."""
+    plan = _plan.get()
+    if plan is None:
+        yield None
+    else:
+        plan.store = store
+        yield PlannedRun(store, plan)

@@ -1,0 +1,1 @@
+"""A Prefect server of one's own, and what is deployed to it."""

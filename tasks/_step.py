@@ -18,6 +18,7 @@ from prefect.context import TaskRunContext
 from prefect.logging import get_logger, get_run_logger
 from prefect.tasks import exponential_backoff
 
+from connflow.contexts import set_inside
 from connflow.errors import (
     ArtifactDamagedError,
     ConnflowError,
@@ -64,11 +65,8 @@ class StepTask(Task[..., ArtifactRef]):
 @contextmanager
 def recording_steps(recorder: StepRecorder) -> Iterator[None]:
     """Tell `recorder` of the steps that are submitted inside the block, instead of running them."""
-    token = _recorder.set(recorder)
-    try:
+    with set_inside(_recorder, recorder):
         yield
-    finally:
-        _recorder.reset(token)
 
 
 def step(

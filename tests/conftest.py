@@ -18,6 +18,8 @@ from typing import Any
 
 import pytest
 
+from tests.system._processes import install
+
 _DEFAULT_SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 _BUCKET = "lab"
 
@@ -162,3 +164,28 @@ def _forget_sessions(file_system: Any) -> None:
 def s3_store(request: pytest.FixtureRequest, enter_s3: Callable[[str], str]) -> str:
     """Root of an empty store on each of the S3 endpoints."""
     return enter_s3(request.param)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Path of a Chromium; tests that ask for it skip where there is none."""
+    pytest.importorskip("playwright", reason="UI NOT TESTED: pip install playwright")
+    install("chromium")
+    found = shutil.which("chromium") or shutil.which("google-chrome")
+    if found is None:
+        pytest.skip("UI NOT TESTED: there is no chromium; apt-get install chromium")
+    return found
+
+
+@pytest.fixture
+def page(chromium: str) -> Iterator[Any]:
+    """An empty page of a browser."""
+    from playwright.sync_api import sync_playwright
+
+    flags = ["--no-sandbox", "--disable-gpu", "--disable-quic"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=flags)
+        page = browser.new_page(viewport={"width": 1300, "height": 1100})
+        page.set_default_timeout(60_000)
+        yield page
+        browser.close()

@@ -16,6 +16,10 @@ StoreOption = Annotated[
     str | None,
     typer.Option("--store", help="Root of the artifact store; $CONNFLOW_STORE or ./store."),
 ]
+ProfileOption = Annotated[
+    str, typer.Option(help="Where tasks run: a profile's name or the path of a YAML file.")
+]
+VerboseOption = Annotated[bool, typer.Option(help="Show Prefect's log.")]
 RefArgument = Annotated[
     str, typer.Argument(metavar="REF", help="step/key; four digits of the key or more.")
 ]
@@ -46,15 +50,20 @@ def read_params(file: Path | None, assignments: list[str]) -> dict[str, Any]:
     """
     values = _read_yaml(file) if file is not None else {}
     for assignment in assignments:
-        name, equals, text = assignment.partition("=")
-        if not equals or not name:
-            raise InvalidInputError(f"--set takes NAME=VALUE, not {assignment!r}")
-        try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise InvalidInputError(f"--set {name}: {text!r} is not YAML: {error}") from None
-        _assign(values, name.strip().split("."), value)
+        name, value = read_assignment("--set", "NAME=VALUE", assignment)
+        _assign(values, name.split("."), value)
     return values
+
+
+def read_assignment(option: str, form: str, assignment: str) -> tuple[str, Any]:
+    """Read the name and the YAML value that an option of the given form assigns to it."""
+    name, equals, text = assignment.partition("=")
+    if not equals or not name:
+        raise InvalidInputError(f"{option} takes {form}, not {assignment!r}")
+    try:
+        return name.strip(), yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InvalidInputError(f"{option} {name}: {text!r} is not YAML: {error}") from None
 
 
 def _read_yaml(file: Path) -> dict[str, Any]:

@@ -16,7 +16,13 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from flows.commands.arguments import find_recording, read_params
+from flows.commands.arguments import (
+    ProfileOption,
+    StoreOption,
+    VerboseOption,
+    find_recording,
+    read_params,
+)
 from flows.commands.console import console, quiet_prefect, readable_errors
 from flows.commands.plan_tables import show_plan, show_repairs
 
@@ -40,14 +46,8 @@ def connectivity(
             help="One parameter, e.g. connectivity.lags=[1,2]. Repeatable.",
         ),
     ] = None,
-    profile: Annotated[
-        str,
-        typer.Option(help="Where tasks run: a profile's name or the path of a YAML file."),
-    ] = "local",
-    store: Annotated[
-        str | None,
-        typer.Option(help="Root of the artifact store; $CONNFLOW_STORE or ./store."),
-    ] = None,
+    profile: ProfileOption = "local",
+    store: StoreOption = None,
     plan: Annotated[
         bool, typer.Option("--plan", help="Say what would run, and why; run nothing.")
     ] = False,
@@ -66,7 +66,7 @@ def connectivity(
         Path | None,
         typer.Option(help="Folder for scores.json and the curves as CSV, for DVC and others."),
     ] = None,
-    verbose: Annotated[bool, typer.Option(help="Show Prefect's log.")] = False,
+    verbose: VerboseOption = False,
 ) -> None:
     """Infer connectivity from a recording; print the path of the report page last."""
     quiet_prefect(verbose)

@@ -37,10 +37,10 @@ def deploy(
     """Create or update work pools and deployments on the server at PREFECT_API_URL."""
     quiet_prefect()
     with readable_errors():
-        from flows.serving.deploy import default_folder
+        from flows.running.profile import deployments_folder
         from flows.serving.deploy import deploy as deploy_folder
 
-        deployed = deploy_folder(folder or default_folder())
+        deployed = deploy_folder(folder or deployments_folder())
     console.print(f"server       {deployed.server}")
     console.print(f"work pools   {', '.join(deployed.work_pools)}")
     for name in deployed.deployments:

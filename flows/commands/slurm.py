@@ -1,6 +1,6 @@
 """The commands `connflow profile` and `connflow slurm`."""
 
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import Annotated, Any, cast
 from uuid import UUID
 
 import typer
@@ -8,9 +8,6 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.commands.console import console, readable_errors
-
-if TYPE_CHECKING:
-    from flows.running.slurm_jobs import Job, Owner
 
 profile_app = typer.Typer(help="Where tasks run.", no_args_is_help=True)
 slurm_app = typer.Typer(help="Jobs of runs on SLURM.", no_args_is_help=True)
@@ -50,8 +47,10 @@ def show_profile(
 def list_jobs() -> None:
     """List the SLURM jobs of runs, and whether the run's process is there."""
     with readable_errors():
+        from flows.running.slurm_jobs import owned_jobs
+
         table = Table("job", "state", "node", "flow run", "process", box=None)
-        for job, owner in _our_jobs():
+        for job, owner in owned_jobs():
             there = "gone" if owner.is_gone else "there" if owner.is_here else f"on {owner.host}"
             table.add_row(job.id, job.state, job.node, owner.flow_run, there)
         Console(highlight=False).print(table)
@@ -67,22 +66,16 @@ def list_orphans(
     that the run has come to its end.
     """
     with readable_errors():
-        from flows.running.slurm_jobs import cancel_jobs
+        from flows.running.slurm_jobs import cancel_jobs, owned_jobs
 
-        orphans = [job for job, owner in _our_jobs() if owner.is_gone or _has_ended(owner.flow_run)]
+        orphans = [
+            job for job, owner in owned_jobs() if owner.is_gone or _has_ended(owner.flow_run)
+        ]
         for job in orphans:
             typer.echo(f"{job.id} {job.state} {job.node}")
         if cancel:
             cancel_jobs(orphans)
         console.print(f"{len(orphans)} {'cancelled' if cancel else 'orphans'}")
-
-
-def _our_jobs() -> "list[tuple[Job, Owner]]":
-    """Return this user's jobs of connflow that wait or run, with their owners."""
-    from flows.running.slurm_jobs import Owner, queued_jobs
-
-    jobs = [(job, Owner.parse(job.comment)) for job in queued_jobs() if not job.has_ended]
-    return [(job, owner) for job, owner in jobs if owner is not None]
 
 
 def _has_ended(flow_run: str) -> bool:

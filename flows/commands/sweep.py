@@ -6,11 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-import yaml
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from connflow.errors import InvalidInputError
-from flows.commands.arguments import find_recording, read_params
+from flows.commands.arguments import (
+    ProfileOption,
+    StoreOption,
+    VerboseOption,
+    find_recording,
+    read_assignment,
+    read_params,
+)
 from flows.commands.console import console, quiet_prefect, readable_errors
 
 if TYPE_CHECKING:  # costs time, which --help need not wait for
@@ -61,13 +66,9 @@ def sweep(
             "--set", metavar="NAME=VALUE", help="One parameter that all share. Repeatable."
         ),
     ] = None,
-    profile: Annotated[
-        str, typer.Option(help="Where tasks run: a profile's name or the path of a YAML file.")
-    ] = "local",
-    store: Annotated[
-        str | None, typer.Option(help="Root of the artifact store; $CONNFLOW_STORE or ./store.")
-    ] = None,
-    verbose: Annotated[bool, typer.Option(help="Show Prefect's log.")] = False,
+    profile: ProfileOption = "local",
+    store: StoreOption = None,
+    verbose: VerboseOption = False,
 ) -> None:
     """Run a flow at many points of its parameters; print the path of the sweep's page last."""
     quiet_prefect(verbose)
@@ -108,16 +109,8 @@ def _quiet_optuna() -> None:
 
 def _space(assignments: list[str]) -> dict[str, Any]:
     """Read what is varied; names are those of `--set`, made those of the flow's arguments."""
-    space = {}
-    for assignment in assignments:
-        name, equals, text = assignment.partition("=")
-        if not equals or not name:
-            raise InvalidInputError(f"--over takes NAME=VALUES, not {assignment!r}")
-        try:
-            space[_argument_name(name.strip())] = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise InvalidInputError(f"--over {name}: {text!r} is not YAML: {error}") from None
-    return space
+    pairs = [read_assignment("--over", "NAME=VALUES", assignment) for assignment in assignments]
+    return {_argument_name(name): values for name, values in pairs}
 
 
 def _argument_name(name: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from prefect import Flow
 
+from connflow.contexts import set_inside
 from connflow.store import ArtifactRef, Provenance, Store
 from connflow.store.foresight import Foresight, foresee
 from flows.running.result import FlowResult
@@ -79,12 +80,8 @@ class PlannedRun:
 def plan_flow(flow: Flow[..., FlowResult], **arguments: Any) -> Plan:
     """Return what a flow would do with these arguments. Nothing is computed or written."""
     plan = Plan()
-    token = _plan.set(plan)
-    try:
-        with recording_steps(plan.add):
-            flow.fn(**arguments)
-    finally:
-        _plan.reset(token)
+    with set_inside(_plan, plan), recording_steps(plan.add):
+        flow.fn(**arguments)
     return plan
 
 

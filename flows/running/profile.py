@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from connflow.errors import InvalidInputError
 from connflow.params import parse_params
 
-_PROFILE_FOLDERS = (
-    Path(__file__).parents[1] / "deployments" / "profiles",  # in an installed wheel
-    Path(__file__).parents[2] / "deployments" / "profiles",  # in the repository
+_DEPLOYMENTS = (
+    Path(__file__).parents[1] / "deployments",  # in an installed wheel
+    Path(__file__).parents[2] / "deployments",  # in the repository
 )
 
 
@@ -162,17 +162,19 @@ def profile_text(name: str) -> str:
 
 def profile_names() -> list[str]:
     """Return the names of the profiles that come with connflow."""
-    return sorted({file.stem for folder in _PROFILE_FOLDERS for file in folder.glob("*.yaml")})
+    return sorted(file.stem for file in (deployments_folder() / "profiles").glob("*.yaml"))
+
+
+def deployments_folder() -> Path:
+    """Return the folder of the deployments and profiles that come with connflow."""
+    return next(folder for folder in _DEPLOYMENTS if (folder / "prefect.yaml").is_file())
 
 
 def _find_profile(name: str) -> Path:
-    if os.sep in name or name.endswith((".yaml", ".yml")):
-        candidates = [Path(name)]
-    else:
-        candidates = [folder / f"{name}.yaml" for folder in _PROFILE_FOLDERS]
-    for path in candidates:
-        if path.is_file():
-            return path
+    is_path = os.sep in name or name.endswith((".yaml", ".yml"))
+    path = Path(name) if is_path else deployments_folder() / "profiles" / f"{name}.yaml"
+    if path.is_file():
+        return path
     raise InvalidInputError(
         f"there is no profile {name!r}; take one of {', '.join(profile_names())}, "
         "or the path of a YAML file"

@@ -11,6 +11,7 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from pydantic import BaseModel
 
+from connflow.contexts import set_inside
 from connflow.store import ArtifactRef, Store
 from connflow.store.catalogue import is_stale_code
 from connflow.store.collect import drop_bytes
@@ -93,11 +94,8 @@ class Run:
 @contextmanager
 def listening(listener: StepListener) -> Iterator[None]:
     """Tell `listener` of the steps of the flows that are called inside the block."""
-    token = _listener.set(listener)
-    try:
+    with set_inside(_listener, listener):
         yield
-    finally:
-        _listener.reset(token)
 
 
 def name_run() -> str:

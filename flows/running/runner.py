@@ -13,6 +13,7 @@ from prefect.context import FlowRunContext
 from prefect.filesystems import LocalFileSystem, RemoteFileSystem, WritableFileSystem
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
+from connflow.contexts import set_inside
 from connflow.store import Store, default_store_root
 from flows.running.plan import PlannedRun, planned_run
 from flows.running.profile import Profile, load_profile
@@ -66,12 +67,8 @@ def _started_runner(profile: Profile) -> Iterator[TaskRunner[Any]]:
     if outer is not None and outer[0] == profile:
         yield outer[1]
         return
-    with task_runner(profile) as runner:
-        token = _running.set((profile, runner))
-        try:
-            yield runner
-        finally:
-            _running.reset(token)
+    with task_runner(profile) as runner, set_inside(_running, (profile, runner)):
+        yield runner
 
 
 def _record_storage(store: Store) -> WritableFileSystem:

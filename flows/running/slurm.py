@@ -28,6 +28,7 @@ from flows.running.slurm_jobs import (
     Loss,
     Owner,
     cancel_jobs,
+    owned_jobs,
     queued_jobs,
     show_job,
     telling_lines,
@@ -416,16 +417,12 @@ def job_scripts(profile: Profile, cluster_class: type[SLURMCluster]) -> Mapping[
         raise InvalidInputError(f"cluster_kwargs: {error}") from None
 
 
-def cancel_orphans(logger: Any) -> list[Job]:
+def cancel_orphans(logger: Any) -> None:
     """Cancel this user's jobs whose flow was a process of this machine that has ended."""
-    orphans = []
-    for job in queued_jobs():
-        owner = Owner.parse(job.comment)
-        if owner is not None and owner.is_gone and not job.has_ended:
-            orphans.append(job)
-            logger.warning("cancelling SLURM job %s of the dead run %s", job.id, owner.flow_run)
-    cancel_jobs(orphans)
-    return orphans
+    orphans = [(job, owner) for job, owner in owned_jobs() if owner.is_gone]
+    for job, owner in orphans:
+        logger.warning("cancelling SLURM job %s of the dead run %s", job.id, owner.flow_run)
+    cancel_jobs(job for job, _ in orphans)
 
 
 def _lifetime(options: Mapping[str, Any]) -> list[str]:

@@ -48,7 +48,6 @@ class Job:
     id: str
     state: str
     node: str = ""
-    reason: str = ""
     exit_code: str = ""
     time_limit: str = ""
     log: str = ""
@@ -145,7 +144,6 @@ def show_job(job_id: str) -> Job | None:
         id=job_id,
         state=fields.get("JobState", ""),
         node=fields.get("NodeList", "").replace("(null)", ""),
-        reason=fields.get("Reason", ""),
         exit_code=fields.get("ExitCode", ""),
         time_limit=fields.get("TimeLimit", ""),
         log=re.sub("%[Jj]", job_id, fields.get("StdErr", "")),  # SLURM leaves %J as it is
@@ -170,18 +168,23 @@ def queued_jobs() -> list[Job]:
     ClusterError
         If SLURM does not answer.
     """
-    said = _ask("squeue", "--me", "--all", "--noheader", "--states=all", "--format=%i|%T|%N|%r|%k")
+    said = _ask("squeue", "--me", "--all", "--noheader", "--states=all", "--format=%i|%T|%N|%k")
     if said is None:
         raise ClusterError(
             "SLURM does not answer: squeue failed. Run connflow where squeue and sbatch work, on a "
             "login node."
         )
-    lines = [line.split("|", 4) for line in said.splitlines()]
-    return [_queued_job(*parts) for parts in lines if len(parts) == 5]  # comments may have lines
+    lines = [line.split("|", 3) for line in said.splitlines()]
+    return [
+        Job(job_id, state, node, comment=comment.strip())
+        for job_id, state, node, comment in (parts for parts in lines if len(parts) == 4)
+    ]  # what is shorter is the rest of a comment of several lines
 
 
-def _queued_job(job_id: str, state: str, node: str, reason: str, comment: str) -> Job:
-    return Job(job_id, state, node, reason, comment=comment.strip())
+def owned_jobs() -> list[tuple[Job, Owner]]:
+    """Return this user's jobs of connflow that wait or run, with their owners."""
+    jobs = [(job, Owner.parse(job.comment)) for job in queued_jobs() if not job.has_ended]
+    return [(job, owner) for job, owner in jobs if owner is not None]
 
 
 def cancel_jobs(jobs: Iterable[Job]) -> None:

@@ -20,10 +20,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from connflow.errors import InvalidInputError, ServerError
 from connflow.params import parse_params
 
-_FOLDERS = (
-    Path(__file__).parents[1] / "deployments",  # in an installed wheel
-    Path(__file__).parents[2] / "deployments",  # in the repository
-)
 _SHOWN_LINES = 30
 
 
@@ -49,11 +45,6 @@ class Deployed(BaseModel):
     server: str
     work_pools: list[str]
     deployments: list[str]
-
-
-def default_folder() -> Path:
-    """Return the folder of the deployments that come with connflow."""
-    return next(folder for folder in _FOLDERS if (folder / "prefect.yaml").is_file())
 
 
 def deploy(folder: Path) -> Deployed:

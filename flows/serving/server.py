@@ -185,9 +185,10 @@ def _start(home: Path, work_pools: tuple[str, ...], port: int, limit_s: float) -
 
 def _check_known(work_pools: Sequence[str]) -> None:
     """Refuse a pool that no deployment uses; Prefect would make one of that name, for nothing."""
-    from flows.serving.deploy import default_folder, read_work_pools
+    from flows.running.profile import deployments_folder
+    from flows.serving.deploy import read_work_pools
 
-    known = read_work_pools(default_folder())
+    known = read_work_pools(deployments_folder())
     for name in work_pools:
         if name not in known:
             raise InvalidInputError(f"there is no work pool {name!r}; take of {', '.join(known)}")

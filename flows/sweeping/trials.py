@@ -11,6 +11,7 @@ from prefect.exceptions import TerminationSignal
 from prefect.futures import PrefectFuture, as_completed
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from connflow.contexts import set_inside
 from connflow.errors import ConnflowError, first_line
 from connflow.sweep import Point, SweepParams, TrialRecord
 from flows.sweeping.trial import NoScoreError, Setup, find_trial, run_trial
@@ -55,11 +56,8 @@ class KnownTrials:
 @contextmanager
 def watching_trials(watcher: TrialWatcher) -> Iterator[None]:
     """Tell `watcher` of the trials of the sweeps that are called inside the block."""
-    token = _watcher.set(watcher)
-    try:
+    with set_inside(_watcher, watcher):
         yield
-    finally:
-        _watcher.reset(token)
 
 
 class TrialRunner:

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TypeVar
 
+from connflow.contexts import set_inside
+
 Item = TypeVar("Item")
 Reporter = Callable[[float], None]
 
@@ -18,11 +20,8 @@ _reporter: ContextVar[Reporter | None] = ContextVar("connflow_progress_reporter"
 @contextmanager
 def reporting_to(reporter: Reporter) -> Iterator[None]:
     """Send the progress of the work inside the block to `reporter`, as fractions from 0 to 1."""
-    token = _reporter.set(reporter)
-    try:
+    with set_inside(_reporter, reporter):
         yield
-    finally:
-        _reporter.reset(token)
 
 
 def current_reporter() -> Reporter | None:

@@ -1,34 +1,7 @@
 """The Prefect UI in Chromium: from the run form, filled in by hand, to what the run has made."""
 
-import importlib.util
-import shutil
-import subprocess
-from pathlib import Path
-
-import pytest
-
-INSTALL = Path(__file__).parents[1] / "system" / "install_system_parts"
 STEPS = ("recording", "binning", "connectivity", "evaluation", "report")
 ARTIFACTS = ("steps", "report-page", "scores", "figures", "connectivity")
-
-
-@pytest.fixture
-def page():
-    if importlib.util.find_spec("playwright") is None:
-        pytest.skip("UI NOT TESTED: playwright is not installed; pip install playwright")
-    subprocess.run([INSTALL, "chromium"], check=False, timeout=400)
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("UI NOT TESTED: there is no Chromium, and it cannot be installed here")
-    from playwright.sync_api import sync_playwright
-
-    flags = ["--no-sandbox", "--disable-gpu", "--disable-quic"]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=flags)
-        page = browser.new_page(viewport={"width": 1300, "height": 1100})
-        page.set_default_timeout(60_000)
-        yield page
-        browser.close()
 
 
 def test_from_the_form_to_the_artifacts(page, own_server):

@@ -49,6 +49,12 @@ def wait_until(
     return result
 
 
+def install(part: str) -> None:
+    """Install a part of the system, as far as that can be done here."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        subprocess.run([HERE / "install_system_parts", part], check=False, timeout=400)
+
+
 class Server:
     """A Prefect server process on a port of its own, which can be killed and started again."""
 

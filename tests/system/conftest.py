@@ -11,7 +11,15 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.system._processes import FLOWS_ARE_HERE, HERE, TESTBED, Ground, Place, Server, Slurm
+from tests.system._processes import (
+    FLOWS_ARE_HERE,
+    TESTBED,
+    Ground,
+    Place,
+    Server,
+    Slurm,
+    install,
+)
 from tests.system._table import MARKER, NO_SLURM, FaultTable
 
 pytest.register_assert_rewrite("tests.system._checks")  # which test modules import later
@@ -33,12 +41,6 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", MARKER)
     if not config.pluginmanager.has_plugin("connflow-faults"):
         config.pluginmanager.register(FaultTable(), "connflow-faults")
-
-
-def install(part: str) -> None:
-    """Install a part of the system, as far as that can be done here."""
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        subprocess.run([HERE / "install_system_parts", part], check=False, timeout=400)
 
 
 @pytest.fixture(scope="session")
@@ -153,25 +155,3 @@ def small_disk(slurm: Slurm, ground: Ground) -> Iterator[str]:
         yield "n1"
     finally:
         subprocess.run(["umount", disks / "n1"], check=True)
-
-
-@pytest.fixture(scope="session")
-def chromium() -> str:
-    """Path of a Chromium; tests that ask for it skip where there is none."""
-    pytest.importorskip("playwright", reason="UI NOT TESTED: pip install playwright")
-    install("chromium")
-    found = shutil.which("chromium")
-    if found is None:
-        pytest.skip("UI NOT TESTED: there is no chromium; apt-get install chromium")
-    return found
-
-
-@pytest.fixture
-def page(chromium: str) -> Iterator[Any]:
-    """An empty page of a browser."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield browser.new_page()
-        browser.close()

@@ -4,8 +4,9 @@ import base64
 import functools
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from jinja2 import Template
 
+from connflow.pages import load_template
 from connflow.report import tables
 from connflow.report.content import Report, ReportContent, Wiring, read_wiring
 from connflow.report.figures import draw_figures
@@ -44,14 +45,7 @@ def render_report(content: ReportContent, params: ReportParams) -> Report:
 
 @functools.cache
 def _template() -> Template:
-    environment = Environment(
-        loader=PackageLoader("connflow.report", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("page.html.j2")
+    return load_template("connflow.report")
 
 
 def _view_figure(name: str, drawing: Drawing, png: bytes) -> dict[str, Any]:

@@ -4,8 +4,9 @@ import base64
 import functools
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from jinja2 import Template
 
+from connflow.pages import load_template
 from connflow.sweep.figure import label, say_score
 from connflow.sweep.params import SweepParams
 from connflow.sweep.table import best_row
@@ -55,11 +56,4 @@ def _say(value: object) -> str:
 
 @functools.cache
 def _template() -> Template:
-    environment = Environment(
-        loader=PackageLoader("connflow.sweep", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("page.html.j2")
+    return load_template("connflow.sweep")

@@ -8,7 +8,16 @@ import argparse
 import subprocess
 import sys
 
-NAMES = ("network", "calnet_chain", "demo_flow", "store", "catalogue", "running", "blocks")
+NAMES = (
+    "network",
+    "calnet_chain",
+    "demo_flow",
+    "store",
+    "catalogue",
+    "running",
+    "blocks",
+    "connectivity_speed",
+)
 
 
 def main() -> int:

@@ -3,7 +3,9 @@
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
+from connflow import connectivity
 from connflow import recording as recordings
 from connflow.store import ArtifactRef, Store
 
@@ -18,12 +20,23 @@ def open_recording(store: Store, ref: ArtifactRef) -> "recordings.Recording":
     )
 
 
-def open_activity(store: Store, ref: ArtifactRef) -> "tuple[xr.DataArray, float]":
-    """Open spike counts or a deconvolved trace; return it and the seconds between its samples."""
+def open_activity(
+    store: Store, ref: ArtifactRef, resolution_s: float | None = None
+) -> "tuple[NDArray[np.int64], connectivity.Activity]":
+    """Open spikes (on the grid of a resolution), counts, fluorescence or a deconvolved trace.
+
+    Returns the ids of the units, and what connectivity can be inferred from.
+    """
     dataset = store.open_dataset(ref)
-    if "spike_counts" in dataset:
-        return dataset["spike_counts"], dataset.attrs["bin_size_s"]
-    return dataset["activity"], 1 / dataset.attrs["frame_rate_hz"]
+    unit_ids = dataset["unit"].to_numpy()
+    if "spike_time" in dataset:
+        spikes = open_recording(store, ref)
+        assert isinstance(spikes, recordings.SpikeRecording)
+        return unit_ids, connectivity.spike_trains(spikes, resolution_s)
+    name = next(name for name in ("spike_counts", "activity", "fluorescence") if name in dataset)
+    rate_hz = dataset.attrs.get("frame_rate_hz")
+    interval_s = 1 / rate_hz if rate_hz else dataset.attrs["bin_size_s"]
+    return unit_ids, connectivity.traces(dataset[name].variable, interval_s)
 
 
 def open_excerpt(

@@ -89,7 +89,8 @@ def step(
     -----
     The decorated function takes the store, the artifact to fill, and its inputs, which the task
     takes too: an `ArtifactRef` enters the key by its own key, a `StepParams` whole, a text is the
-    place of a recording from outside and enters by the digest of its content.
+    place of a recording from outside and enters by the digest of its content. A list or tuple of
+    refs enters one by one, in its order.
     """
     work = _Work(word, version, package or f"connflow.{word}")
 
@@ -127,7 +128,7 @@ class _Work:
         params: dict[str, Any] = {}
         inputs: dict[str, str] = {}
         sources: dict[str, str] = {}
-        for name, value in arguments.items():
+        for name, value in _each(arguments):
             if isinstance(value, StepParams):
                 params = value.model_dump(mode="json")
             elif isinstance(value, ArtifactRef):
@@ -148,6 +149,15 @@ class _Work:
     def cache_key(self, context: TaskRunContext, arguments: dict[str, Any]) -> str:
         """Return the path of the cache record below the store's root."""
         return f"{self.derive(arguments)[0]}/{CACHE_RECORD}"
+
+
+def _each(arguments: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield name and value of each argument, of several refs each as ``name.index``."""
+    for name, value in arguments.items():
+        if isinstance(value, list | tuple):
+            yield from ((f"{name}.{index}", item) for index, item in enumerate(value))
+        else:
+            yield name, value
 
 
 def _making_the_artifact(fill: Callable[..., None], work: _Work) -> Callable[..., ArtifactRef]:
@@ -201,7 +211,7 @@ def _blaming_damaged_inputs(store: Store, arguments: dict[str, Any]) -> Iterator
     except ConnflowError:
         raise
     except Exception as error:
-        for ref in arguments.values():
+        for _, ref in _each(arguments):
             problems = store.verify(ref) if isinstance(ref, ArtifactRef) else []
             if problems:
                 raise ArtifactDamagedError(problems[0]) from error

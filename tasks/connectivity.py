@@ -1,4 +1,4 @@
-"""Connectivity: signed weights and z-scores from binned spikes or deconvolved activity."""
+"""Connectivity: signed weights and their significance, from spikes, feed signals or traces."""
 
 from connflow import connectivity
 from connflow.connectivity import CONNECTIVITY_VERSION, ConnectivityParams
@@ -6,6 +6,8 @@ from connflow.store import ArtifactRef, ArtifactWriter, Store
 from tasks._blocks import map_blocks
 from tasks._inputs import open_activity
 from tasks._step import step
+
+EDGES = "edges"
 
 
 @step("connectivity", CONNECTIVITY_VERSION, run_name="{params.method}")
@@ -16,9 +18,7 @@ def infer_connectivity(
     params: ConnectivityParams,
 ) -> None:
     """Infer the influence of every unit on every other one."""
-    traces, bin_size_s = open_activity(store, activity)
-    unit_ids = traces["unit"].to_numpy()
-    weights = connectivity.infer_connectivity(
-        traces.variable, bin_size_s, unit_ids, params, map_blocks
-    )
-    artifact.write_dataset(weights)
+    unit_ids, samples = open_activity(store, activity, params.resolution_s)
+    found = connectivity.infer_connectivity(samples, unit_ids, params, map_blocks)
+    artifact.write_dataset(found)
+    artifact.write_table(connectivity.list_edges(found), EDGES)

@@ -4,10 +4,12 @@ from typing import TYPE_CHECKING
 
 from connflow import recording as recordings
 from connflow.blocks import TIME_BLOCK, split
-from connflow.recording import RECORDING_VERSION, RecordingParams, network, readers
+from connflow.recording import RECORDING_VERSION, RecordingParams, culture, network, readers
+from connflow.recording.culture import CULTURE_VERSION, CultureParams
 from connflow.recording.network import NETWORK_VERSION, NetworkParams
-from connflow.store import ArtifactWriter, Block, Store
+from connflow.store import ArtifactRef, ArtifactWriter, Block, Store
 from tasks._blocks import time_stream, time_variable, trace_variable
+from tasks._inputs import open_recording
 from tasks._step import step
 
 if TYPE_CHECKING:
@@ -28,14 +30,27 @@ def simulate_network(store: Store, artifact: ArtifactWriter, params: NetworkPara
     _write(artifact, network.simulate_network(params))
 
 
+@step("recording", CULTURE_VERSION, run_name="culture of {params.n_units}")
+def simulate_culture(store: Store, artifact: ArtifactWriter, params: CultureParams) -> None:
+    """Simulate a bursting culture and film every unit, with the true wiring."""
+    _write(artifact, culture.simulate_culture(params))
+
+
+@step("recording", RECORDING_VERSION, run_name="joined", package="connflow.recording")
+def join_recordings(store: Store, artifact: ArtifactWriter, parts: tuple[ArtifactRef, ...]) -> None:
+    """Lay several recordings of the same units one after the other, with gaps between them."""
+    _write(artifact, recordings.join_recordings([open_recording(store, part) for part in parts]))
+
+
 def foresee_recording(
-    params: NetworkParams | RecordingParams, uri: str | None = None
+    params: NetworkParams | CultureParams | RecordingParams, uri: str | None = None
 ) -> "xr.Dataset":
     """Return what a recording will hold, without its data where that can be known without it."""
-    if isinstance(params, NetworkParams):
+    if not isinstance(params, RecordingParams):
         import xarray as xr
 
-        return xr.Dataset({"weights": (("source", "target"), [[0]])}, attrs={"signal": "spikes"})
+        signal = "spikes" if isinstance(params, NetworkParams) else "fluorescence"
+        return xr.Dataset({"weights": (("source", "target"), [[0]])}, attrs={"signal": signal})
     assert uri is not None
     recording = readers.read_recording(uri, params)
     if isinstance(recording, recordings.FluorescenceRecording):

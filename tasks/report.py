@@ -19,13 +19,14 @@ def write_report(
     fluorescence: ArtifactRef | None,
     activity: ArtifactRef | None,
     evaluation: ArtifactRef | None,
+    regime: ArtifactRef | None,
+    expectation: ArtifactRef | None,
     params: ReportParams,
 ) -> None:
     """Write one self-contained HTML page about everything that was made on the way."""
     source = store.open_dataset(recording)
     made = upstream(store, connectivity)
-    if evaluation is not None:
-        made.append(store.manifest(evaluation))
+    made += [store.manifest(ref) for ref in (evaluation, regime, expectation) if ref is not None]
     page = report.render_report(
         report.ReportContent(
             recording=open_recording(store, recording),
@@ -36,9 +37,18 @@ def write_report(
             scores=None if evaluation is None else store.read_table(evaluation),
             curves=None if evaluation is None else store.read_table(evaluation, "curves"),
             steps=[manifest.model_dump(mode="json") for manifest in made],
+            reason="" if regime is None else store.open_dataset(regime).attrs["reason"],
+            expectation=None if expectation is None else store.read_table(expectation),
+            assumptions=_assumptions(store, expectation),
         ),
         params,
     )
     artifact.write_file(PAGE, page.html.encode())
     for name, image in page.figures.items():
         artifact.write_file(f"{FIGURES}/{name}.png", image)
+
+
+def _assumptions(store: Store, expectation: ArtifactRef | None) -> list[str]:
+    return (
+        [] if expectation is None else store.read_table(expectation, "assumptions")["text"].tolist()
+    )

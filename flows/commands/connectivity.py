@@ -22,6 +22,7 @@ from flows.commands.arguments import (
     VerboseOption,
     find_recording,
     read_params,
+    read_simulation,
 )
 from flows.commands.console import console, quiet_prefect, readable_errors
 from flows.commands.plan_tables import show_plan, show_repairs
@@ -29,10 +30,10 @@ from flows.commands.plan_tables import show_plan, show_repairs
 
 def connectivity(
     recording: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
-            help="Path or URL of a recording, or recording/KEY from the store. Without "
-            "it a network is simulated."
+            help="Path or URL of a recording, or recording/KEY from the store. Repeatable, for "
+            "recordings of the same units. Without it a network is simulated."
         ),
     ] = None,
     params: Annotated[
@@ -75,7 +76,7 @@ def connectivity(
         from flows.connectivity import infer_connectivity
         from flows.running.plan import plan_flow, remove_damaged
 
-        arguments = _flow_arguments(recording, values) | {"profile": profile, "store": store}
+        arguments = _flow_arguments(recording or [], values) | {"profile": profile, "store": store}
         if plan or repair:
             planned = plan_flow(infer_connectivity, **arguments)
             if plan:
@@ -91,14 +92,15 @@ def connectivity(
     typer.echo(result.report)
 
 
-def _flow_arguments(recording: str | None, values: dict[str, Any]) -> dict[str, Any]:
+def _flow_arguments(recordings: list[str], values: dict[str, Any]) -> dict[str, Any]:
     """Return the flow's recording and params, from the command's."""
-    from connflow.recording.network import NetworkParams
     from flows.connectivity import ConnectivityFlowParams
 
-    network = NetworkParams.parse(values.pop("network", {}))
+    network = read_simulation(values.pop("network", {}))
+    found = [find_recording(recording) for recording in recordings]
+    several = found[0] if len(found) == 1 else found
     return {
-        "recording": network if recording is None else find_recording(recording),
+        "recording": several if found else network,
         "params": ConnectivityFlowParams.parse(values),
     }
 

@@ -23,6 +23,8 @@ def show_plan(plan: "Plan") -> None:
         table.add_row(step.ref.step, step.ref.short, will, cost)
     out = Console(highlight=False, soft_wrap=False)
     out.print(table)
+    if plan.undecided:
+        out.print(f"what follows depends on what {plan.undecided} finds")
     n_running = sum(step.foresight.reason is not None for step in plan.steps)
     out.print(
         f"{n_running} of {len(plan.steps)} steps will run; by past runs that takes about "

@@ -33,10 +33,15 @@ class PlannedStep:
 
 @dataclass
 class Plan:
-    """The steps that a flow would take, in order."""
+    """The steps that a flow would take, in order.
+
+    Where the way on depends on what a step finds, and it has not run yet, the plan ends with that
+    step, `undecided`.
+    """
 
     store: Store | None = None
     steps: list[PlannedStep] = field(default_factory=list)
+    undecided: str | None = None
 
     def add(self, ref: ArtifactRef, provenance: Provenance, arguments: Mapping[str, Any]) -> None:
         """Note a step that a flow submits."""
@@ -63,16 +68,26 @@ class PlannedRun:
         """Return the ref of what the step would make."""
         return made
 
-    def look_into(self, recording: ArtifactRef) -> "xr.Dataset":
-        """Open a recording; one that is not there yet is foreseen, reading its file if need be."""
-        if self.store.exists(recording):
-            return self.store.open_dataset(recording)
-        planned = next(step for step in self._plan.steps if step.ref == recording)
+    def is_made(self, made: ArtifactRef) -> bool:
+        """Whether a step that the run can do without is made: a plan expects so."""
+        return True
+
+    def look_into(self, made: ArtifactRef) -> "xr.Dataset":
+        """Open what a step has made.
+
+        A recording that is not there yet is foreseen, reading its file if need be; on anything
+        else the plan ends.
+        """
+        if self.store.exists(made):
+            return self.store.open_dataset(made)
+        if made.step != "recording":
+            raise _PlanEndsError(made.step)
+        planned = next(step for step in self._plan.steps if step.ref == made)
+        if "parts" in planned.arguments:  # joined: what one of them holds, all do
+            return self.look_into(planned.arguments["parts"][0])
         return foresee_recording(**planned.arguments)
 
-    def finish(
-        self, steps: Mapping[str, ArtifactRef | None], dropped: Sequence[str] = ()
-    ) -> FlowResult:
+    def finish(self, steps: Mapping[str, Any], dropped: Sequence[str] = ()) -> FlowResult:
         """Return the refs that the run would return."""
         return FlowResult({step: ref for step, ref in steps.items() if ref}, self.store)
 
@@ -81,8 +96,15 @@ def plan_flow(flow: Flow[..., FlowResult], **arguments: Any) -> Plan:
     """Return what a flow would do with these arguments. Nothing is computed or written."""
     plan = Plan()
     with set_inside(_plan, plan), recording_steps(plan.add):
-        flow.fn(**arguments)
+        try:
+            flow.fn(**arguments)
+        except _PlanEndsError as end:
+            plan.undecided = str(end)
     return plan
+
+
+class _PlanEndsError(Exception):
+    """Leaves a flow that is planned at the step on which its way depends."""
 
 
 def remove_damaged(plan: Plan) -> dict[ArtifactRef, list[str]]:

@@ -12,7 +12,7 @@ from prefect.runtime import flow_run
 from pydantic import BaseModel
 
 from connflow.contexts import set_inside
-from connflow.store import ArtifactRef, Store
+from connflow.store import ArtifactRef, Store, upstream
 from connflow.store.catalogue import is_stale_code
 from connflow.store.collect import drop_bytes
 from flows.running.publish import publish_report, publish_steps
@@ -59,9 +59,14 @@ class Run:
                 ref.short,
             )
 
-    def look_into(self, recording: ArtifactRef) -> "xr.Dataset":
-        """Open a recording that is there."""
-        return self.store.open_dataset(recording)
+    def is_made(self, future: PrefectFuture[ArtifactRef]) -> bool:
+        """Wait for a step that the run can do without, and say whether it was made."""
+        future.wait()
+        return bool(future.state.is_completed())
+
+    def look_into(self, made: ArtifactRef) -> "xr.Dataset":
+        """Open what a step has made, where the way on depends on it."""
+        return self.store.open_dataset(made)
 
     def finish(
         self,
@@ -80,9 +85,9 @@ class Run:
         }
         publish_steps(self.store, refs, self._states)
         publish_report(self.store, refs["report"], refs.get("evaluation"))
-        for step in dropped:
-            if step in refs:
-                drop_bytes(self.store, refs[step])
+        for manifest in upstream(self.store, refs["report"]) if dropped else ():
+            if manifest.step in dropped:  # of this recording, and of what stands in for it
+                drop_bytes(self.store, ArtifactRef(step=manifest.step, key=manifest.key))
         return tracked(FlowResult(refs, self.store))
 
     def _announce(self, step: str, state: str) -> None:
@@ -103,6 +108,8 @@ def name_run() -> str:
     recording = flow_run.parameters.get("recording")
     if isinstance(recording, BaseModel):
         recording = recording.model_dump()
+    if isinstance(recording, list):
+        return f"{len(recording)} recordings"
     if isinstance(recording, Mapping):
         key, n_units = recording.get("key"), recording.get("n_units")
         return f"recording {key[:8]}" if key else f"network of {n_units}"

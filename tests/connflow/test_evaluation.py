@@ -24,14 +24,19 @@ def truth():
     return label(weights)
 
 
-def score(weight, truth, z=None, **params):
+def score(weight, truth, z=None, mask=None, sign=None, **params):
     inferred = xr.Dataset({"weight": label(weight), "z": label(weight if z is None else z)})
+    if mask is not None:
+        inferred["mask"] = label(mask)
+    if sign is not None:
+        inferred["source_sign"] = ("source", sign)
     result = evaluate(inferred, truth, EvaluationParams(**params))
     return result.scores.set_index("score")["value"], result
 
 
 def test_perfect_answer(truth):
-    scores, result = score(truth.to_numpy(), truth, z=truth.to_numpy() * 100)
+    connected, sign = truth.to_numpy() != 0, np.where(np.arange(N) < 48, 1, -1)
+    scores, result = score(truth.to_numpy(), truth, mask=connected, sign=sign)
     for name in (
         "auroc",
         "average_precision",
@@ -43,6 +48,8 @@ def test_perfect_answer(truth):
         "weight_correlation_on_synapses",
         "sign_accuracy",
         "recall",
+        "mcc",
+        "type_accuracy",
         "in_degree_correlation",
         "out_degree_correlation",
     ):
@@ -75,10 +82,45 @@ def test_wrong_signs_are_seen(truth):
     assert scores["weight_correlation"] == pytest.approx(-1.0)
 
 
-def test_discoveries_at_pure_noise_are_few(truth):
-    noise = np.random.default_rng(3).normal(size=(N, N))
-    scores, _ = score(noise, truth)
-    assert scores["n_discoveries"] <= 2
+def test_discoveries_are_those_of_the_mask(truth):
+    rng = np.random.default_rng(3)
+    connected = truth.to_numpy() != 0
+    mask = connected & (rng.random((N, N)) < 0.5)
+    wrong = rng.permutation(np.flatnonzero(~connected & ~np.eye(N, dtype=bool)))[: mask.sum()]
+    mask.ravel()[wrong] = True
+    scores, result = score(truth.to_numpy(), truth, mask=mask)
+    assert scores["n_discoveries"] == mask.sum()
+    assert scores["false_discovery_proportion"] == 0.5
+    assert scores["recall"] == pytest.approx((mask & connected).sum() / connected.sum())
+    assert 0.3 < scores["mcc"] < 0.6
+    chance = result.scores.set_index("score")["chance"]
+    assert chance["mcc"] == 0
+    assert chance["recall"] == pytest.approx(mask.sum() / (N * (N - 1)))
+
+
+def test_empty_mask_finds_nothing(truth):
+    scores, _ = score(truth.to_numpy(), truth, mask=np.zeros((N, N), bool))
+    assert scores["n_discoveries"] == scores["recall"] == scores["mcc"] == 0
+    assert "false_discovery_proportion" not in scores
+
+
+def test_without_mask_and_types_their_scores_are_absent(truth):
+    scores, _ = score(truth.to_numpy(), truth)
+    assert not {"n_discoveries", "recall", "mcc", "type_accuracy"} & set(scores.index)
+
+
+def test_type_accuracy_counts_sources_beside_the_commoner_type(truth):
+    sign = np.where(np.arange(N) < 45, 1, -1)  # 3 of 60 wrong
+    scores, result = score(truth.to_numpy(), truth, sign=sign)
+    assert scores["type_accuracy"] == pytest.approx(57 / 60)
+    assert result.scores.set_index("score").loc["type_accuracy", "chance"] == pytest.approx(0.8)
+
+
+def test_sources_of_mixed_sign_have_no_type(truth):
+    mixed = truth.copy()
+    mixed[0, np.flatnonzero(truth[0])[0]] *= -1
+    scores, _ = score(truth.to_numpy(), mixed, sign=np.where(np.arange(N) < 48, 1, -1))
+    assert scores["type_accuracy"] == 1
 
 
 def test_truth_is_matched_by_unit_id(truth):

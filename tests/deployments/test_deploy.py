@@ -47,7 +47,7 @@ def test_nightly_waits_for_the_night_before(own_server):
 def test_a_deployed_run_leaves_its_store_where_the_worker_was_started(own_server):
     states = [run_local(own_server) for _ in range(2)]
     assert [set(steps.values()) for steps in states] == [{"Completed"}, {"Cached"}]
-    assert set(states[0]) == {"recording", "binning", "connectivity", "evaluation", "report"}
+    assert set(states[0]) == {"recording", "connectivity", "evaluation", "report"}
     store = own_server.site.folder / "store"
     assert {folder.name for folder in store.iterdir() if folder.name[0] != "."} == set(states[0])
 

@@ -17,7 +17,9 @@ from flows.connectivity import ConnectivityFlowParams
 
 ROOT = Path(__file__).parents[2]
 NEEDED = [".dvc/config", ".dvc/.gitignore", ".dvcignore", ".gitignore", "dvc.yaml", "params.yaml"]
-STEPS = [word for word in ConnectivityFlowParams.model_fields if word != "path"]
+STEPS = [
+    word for word in ConnectivityFlowParams.model_fields if word not in ("path", "expectation")
+]
 
 
 def blocks_of(page, language):

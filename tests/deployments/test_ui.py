@@ -1,6 +1,6 @@
 """The Prefect UI in Chromium: from the run form, filled in by hand, to what the run has made."""
 
-STEPS = ("recording", "binning", "connectivity", "evaluation", "report")
+STEPS = ("recording", "connectivity", "evaluation", "report")
 ARTIFACTS = ("steps", "report-page", "scores", "figures", "connectivity")
 
 

@@ -19,8 +19,9 @@ from flows.running.run import listening
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
 NETWORK = NetworkParams(n_units=40, duration_s=30, connection_probability=0.25, seed=1)
-DIRECT = ["recording", "binning", "connectivity", "evaluation", "report"]
-IMAGED = [*DIRECT[:2], "calcium", "deconvolution", *DIRECT[2:]]
+DIRECT = ["recording", "connectivity", "evaluation", "report"]
+IMAGED = ["recording", "binning", "calcium", "regime", "deconvolution", *DIRECT[1:]]
+QUIET = {"expectation": {"when": "never"}}
 
 
 def run(recording, store, params=None, **options):
@@ -28,7 +29,7 @@ def run(recording, store, params=None, **options):
     states = {}
     with listening(lambda step, state: states.update({step: state})):
         result = infer_connectivity(
-            recording, ConnectivityFlowParams.parse(params or {}), store=store, **options
+            recording, ConnectivityFlowParams.parse(QUIET | (params or {})), store=store, **options
         )
     return result, states
 
@@ -59,7 +60,6 @@ def test_second_run_is_cached_and_a_change_recomputes_what_follows(store):
     result, states = run(NETWORK, store, {"connectivity": {"ridge": 0.1}})
     assert states == {
         "recording": "Cached",
-        "binning": "Cached",
         "connectivity": "Completed",
         "evaluation": "Completed",
         "report": "Completed",
@@ -69,11 +69,11 @@ def test_second_run_is_cached_and_a_change_recomputes_what_follows(store):
 
 def test_deleted_artifact_is_made_again(store):
     first, _ = run(NETWORK, store)
-    before = first.open("binning").load()
-    shutil.rmtree(first.path("binning"))
+    before = first.open("connectivity").load()
+    shutil.rmtree(first.path("connectivity"))
     second, states = run(NETWORK, store)
-    assert states == everything(DIRECT, "Cached") | {"binning": "Completed"}
-    assert second.open("binning").load().identical(before)
+    assert states == everything(DIRECT, "Cached") | {"connectivity": "Completed"}
+    assert second.open("connectivity").load().identical(before)
 
 
 def test_moved_store_is_still_cached(store, tmp_path):
@@ -113,8 +113,8 @@ def test_dask_makes_the_same_bytes_as_threads(store, tmp_path):
 
 
 def test_spike_file_with_its_own_unit_ids(store, spike_file):
-    result, states = run(spike_file, store)
-    assert states == everything(["recording", "binning", "connectivity", "report"], "Completed")
+    result, states = run(spike_file, store, QUIET)
+    assert states == everything(["recording", "connectivity", "report"], "Completed")
     z = result.open("connectivity")["z"]
     assert z["source"].to_numpy().tolist() == list(range(5, 15))
     strongest = z.where(z == z.max(), drop=True)
@@ -128,7 +128,8 @@ def test_fluorescence_file(store, tmp_path):
     traces = rng.normal(size=(3000, 5)).cumsum(axis=0) * 0.02 + rng.normal(size=(3000, 5))
     path = tmp_path / "traces.npz"
     np.savez(path, fluorescence=traces.astype(np.float32), frame_rate_hz=30.0)
-    params = {"deconvolution": {"tau_s": 0.3}}
+    params = {"deconvolution": {"tau_s": 0.3, "method": "savgol"}, **QUIET}
+    params["connectivity"] = {"method": "kernel_regression"}
     result, states = run(str(path), store, params)
     steps = ["recording", "deconvolution", "connectivity", "report"]
     assert states == everything(steps, "Completed")
@@ -138,13 +139,13 @@ def test_fluorescence_file(store, tmp_path):
 
 
 def test_recording_that_changed_under_the_same_name_is_read_anew(store, spike_file):
-    first, _ = run(spike_file, store)
+    first, _ = run(spike_file, store, QUIET)
     with np.load(spike_file) as file:
         arrays = dict(file)
     keep = arrays["spike_units"] != 14
     arrays |= {name: arrays[name][keep] for name in ("spike_times", "spike_units")}
     np.savez(spike_file, **arrays)
-    second, states = run(spike_file, store)
+    second, states = run(spike_file, store, QUIET)
     assert set(states.values()) == {"Completed"}
     assert second.refs["recording"] != first.refs["recording"]
     assert second.open("connectivity").sizes["source"] == 9
@@ -184,13 +185,13 @@ def write(tmp_path, **arrays):
         ({}, {"recording": {"t_start": 0.0, "t_stop": 0.009}}, ["bad.npz"]),
         ({}, {"connectivity": {"kernel_stop_s": 60}}, ["kernel_stop_s", "record longer"]),
         ({}, {"connectivity": {"method": "correlation", "lags": [10_000]}}, ["connectivity.lags"]),
-        ({}, {"binning": {"bin_size_s": 50}}, ["binning.bin_size_s"]),
+        ({}, {"path": "calcium", "binning": {"bin_size_s": 50}}, ["binning.bin_size_s"]),
         ({}, {"path": "fluorescence"}, ["holds spikes", "path=spikes"]),
     ],
 )
 def test_bad_input_is_refused_by_the_step_that_sees_it(store, tmp_path, arrays, params, words):
     with pytest.raises(ConnflowError) as caught:
-        run(write(tmp_path, **arrays), store, params)
+        run(write(tmp_path, **arrays), store, params | QUIET)
     assert [word for word in words if word not in str(caught.value)] == []
     reached = {ref.step for ref in Store(store).list_refs()}
     assert reached <= {"recording", "binning"}

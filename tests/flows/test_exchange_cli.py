@@ -15,7 +15,7 @@ from connflow.store import ArtifactRef, Provenance, Store, derive_key
 from connflow.store.exchange import export_artifacts, import_artifacts
 from flows.commands.store import store_app
 
-STEPS = ["recording", "binning", "connectivity", "evaluation", "report"]
+STEPS = ["recording", "connectivity", "evaluation", "report"]
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,9 @@ STEPS = ["recording", "binning", "calcium", "deconvolution", "connectivity", "ev
 
 
 def arguments(store, recording=NETWORK, **params):
-    params = {"path": "calcium", "deconvolution": {"tau_s": 0.1}} | params
+    params = {"path": "calcium", "deconvolution": {"tau_s": 0.1}, "connectivity": {}} | params
+    for step, method in (("deconvolution", "savgol"), ("connectivity", "kernel_regression")):
+        params[step] = {"method": method} | params[step]
     values = {"recording": recording, "params": ConnectivityFlowParams.parse(params)}
     return values | {"store": store}
 
@@ -43,6 +45,17 @@ def test_plan_of_an_empty_store_runs_everything_and_makes_nothing(store):
     assert list(reasons(plan)) == STEPS
     assert reasons(plan)["binning"] == "the store holds no binning"
     assert not Path(store).exists()
+
+
+def test_plan_ends_where_the_way_depends_on_what_a_step_finds(store):
+    auto = arguments(store, connectivity={"method": "auto"})
+    plan = plan_flow(infer_connectivity, **auto)
+    assert list(reasons(plan)) == [*STEPS[:3], "regime"]
+    assert plan.undecided == "regime"
+    infer_connectivity(**auto)
+    again = plan_flow(infer_connectivity, **auto)
+    assert again.undecided is None
+    assert reasons(again) == dict.fromkeys([*STEPS[:3], "regime", *STEPS[3:]])
 
 
 def test_plan_names_exactly_what_the_run_then_makes(store):
@@ -69,7 +82,7 @@ def test_reason_is_the_changed_parameter_then_the_changed_input(store):
 
 
 def test_reason_of_a_changed_or_removed_recording(store, spike_file):
-    options = {"recording": spike_file, "path": "spikes"}
+    options = {"recording": spike_file, "path": "spikes", "expectation": {"when": "never"}}
     result, _ = run(store, **options)
     with np.load(spike_file) as file:
         arrays = dict(file)
@@ -77,9 +90,9 @@ def test_reason_of_a_changed_or_removed_recording(store, spike_file):
     found = reasons(plan_flow(infer_connectivity, **arguments(store, **options)))
     assert found["recording"] == f"the content of {spike_file} is another"
     np.savez(spike_file, **arrays)
-    Store(store).delete(result.refs["binning"])
+    Store(store).delete(result.refs["connectivity"])
     found = reasons(plan_flow(infer_connectivity, **arguments(store, **options)))
-    assert found["binning"] == "the store holds no binning"
+    assert found["connectivity"] == "the store holds no connectivity"
 
 
 def test_same_reason_stands_in_the_log(store, caplog):
@@ -138,8 +151,8 @@ def test_plan_and_repair_from_the_command_line(store):
     assert "will run because" in planned.stdout
     assert not Path(store).exists()
     assert call().exit_code == 0
-    assert "0 of 5 steps will run" in call("--plan").stdout
-    (ref,) = Store(store).list_refs("binning")
+    assert "0 of 4 steps will run" in call("--plan").stdout
+    (ref,) = Store(store).list_refs("connectivity")
     damage(store, ref)
     repaired = call("--repair")
     assert repaired.exit_code == 0, repaired.output

@@ -15,6 +15,7 @@ STEPS = [
     "recording",
     "binning",
     "calcium",
+    "regime",
     "deconvolution",
     "connectivity",
     "evaluation",

@@ -196,9 +196,9 @@ def test_connectivity_over_a_ridge_and_over_networks(store):
     from prefect.client.orchestration import get_client
 
     over = {"params.connectivity.ridge": [0.001, 0.1], "recording.seed": [0, 1]}
-    arguments = {"recording": NETWORK, "params": {"binning": {"bin_size_s": 0.002}}}
+    arguments = {"recording": NETWORK, "params": {"connectivity": {"resolution_s": 0.002}}}
     result = sweep(SweepParams(over=over, score=AUROC), arguments, store=store)
-    assert len(result.store.list_refs("recording")) == len(result.store.list_refs("binning")) == 2
+    assert len(result.store.list_refs("recording")) == 2
     assert len(result.store.list_refs("connectivity")) == 4
     assert (
         result.best.open("connectivity").attrs["ridge"]

@@ -10,19 +10,21 @@ from connflow.calcium import CALCIUM_VERSION, CalciumParams
 from connflow.connectivity import CONNECTIVITY_VERSION, ConnectivityParams
 from connflow.deconvolution import DECONVOLUTION_VERSION, DeconvolutionParams
 from connflow.evaluation import EVALUATION_VERSION, EvaluationParams
+from connflow.expectation import EXPECTATION_VERSION, ExpectationParams
 from connflow.recording import RECORDING_VERSION, RecordingParams
 from connflow.recording.network import NETWORK_VERSION, NetworkParams
 from connflow.report import REPORT_VERSION, ReportParams
 from connflow.store import derive_key
 
 PINNED = {
-    "network": "55ce8d0086d07bb1",
+    "network": "b87512a1ff6bbb6a",
     "recording": "941c1af0c9ad22ef",
     "binning": "b1dff983ef1020db",
     "calcium": "c61b26151ecab5d3",
-    "deconvolution": "33141756d34c1cde",
-    "connectivity": "45448508d32bbcfa",
-    "evaluation": "d541209f3932c0ba",
+    "deconvolution": "eeb5ace5e81e15dd",
+    "connectivity": "9ec218e06cc12897",
+    "evaluation": "8c49f8ea1070ae4d",
+    "matching": "8b7b384aed1857d1",
     "report": "7e812548270d710a",
 }
 
@@ -34,6 +36,7 @@ EXAMPLES = {
     "deconvolution": ("deconvolution", DECONVOLUTION_VERSION, DeconvolutionParams()),
     "connectivity": ("connectivity", CONNECTIVITY_VERSION, ConnectivityParams()),
     "evaluation": ("evaluation", EVALUATION_VERSION, EvaluationParams()),
+    "matching": ("matching", EXPECTATION_VERSION, ExpectationParams()),
     "report": ("report", REPORT_VERSION, ReportParams()),
 }
 
@@ -60,8 +63,8 @@ def key_of(params):
     [
         "{}",
         "{ridge: 0.001}",
-        "{ridge: 1.0e-3, method: kernel_regression}",
-        "{method: kernel_regression, lags: [1], kernel_stop_s: 0.010, kernel_start_s: 1e-3}",
+        "{ridge: 1.0e-3, method: auto}",
+        "{method: auto, lags: [1], delay_max_s: 0.010, delay_min_s: 1e-3}",
         "{lags: [1]}",
     ],
 )

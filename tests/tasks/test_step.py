@@ -36,6 +36,12 @@ def tail(store, artifact, head: ArtifactRef, other: ArtifactRef | None, params: 
     artifact.write_file("copy.txt", store.read_file(head, "copy.txt"))
 
 
+@step("chorus", 1, package="connflow.binning")
+def chorus(store, artifact, heads: tuple[ArtifactRef, ...], params: ToyParams):
+    """Copy from several artifacts."""
+    artifact.write_file("copy.txt", b"|".join(store.read_file(ref, "copy.txt") for ref in heads))
+
+
 @pytest.fixture
 def source(tmp_path):
     path = tmp_path / "source.txt"
@@ -104,6 +110,21 @@ def test_provenance_names_params_inputs_and_sources(root, source):
     assert manifest.params == {"size": 5}
     assert store.manifest(head).sources == {"source": source}
     assert len(manifest.source_digest) == 64
+
+
+def test_several_refs_enter_one_by_one_in_their_order(root, source):
+    def work(sizes):
+        heads = tuple(toy.submit(source, ToyParams(size=size)) for size in sizes)
+        return [*heads, chorus.submit(heads, ToyParams())]
+
+    run(root, lambda: work((2, 1)))
+    store = Store(root)
+    (end,) = store.list_refs("chorus")
+    heads = {store.manifest(ref).params["size"]: str(ref) for ref in store.list_refs("toy")}
+    assert store.read_file(end, "copy.txt") == b"abcabc|abc"
+    assert store.manifest(end).inputs == {"heads.0": heads[2], "heads.1": heads[1]}
+    assert [state.name for state in run(root, lambda: work([2, 1]))] == ["Cached"] * 3
+    assert run(root, lambda: work((1, 2)))[-1].name == "Completed"
 
 
 def test_changed_content_under_the_same_name_is_computed_again(root, source):

@@ -4,17 +4,18 @@ A *kernel* is a window of delays ``first..last`` in bins; the feature of a sourc
 summed over that window. The moments of disjoint stretches of time add up.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Self
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from connflow.blocks import TIME_BLOCK, MapBlocks, TimeUnitArray, split
+from connflow.blocks import TIME_BLOCK, MapBlocks, split
+from connflow.connectivity.activity import Activity, Segments, SpikeTrains, Traces
 from connflow.progress import track
 
 Kernel = tuple[int, int]
@@ -24,6 +25,9 @@ Kernel = tuple[int, int]
 @dataclass(frozen=True, eq=False)
 class Moments:
     """Sums over time of products of features and targets, around a reference level.
+
+    Moments of disjoint stretches of time add up where their level is the same, as it is for
+    spikes and counts (0): ``+`` then gives the same numbers in any order.
 
     Parameters
     ----------
@@ -47,47 +51,88 @@ class Moments:
     feature_square: NDArray[np.float64]
     cross: NDArray[np.float64]
 
-    def __add__(self, other: Self) -> "Moments":
-        gram = None if self.gram is None or other.gram is None else self.gram + other.gram
-        return Moments(
-            self.n_bins + other.n_bins,
-            self.feature_sum + other.feature_sum,
-            self.target_sum + other.target_sum,
-            self.target_square + other.target_square,
-            gram,
-            self.feature_square + other.feature_square,
-            self.cross + other.cross,
+    def __add__(self, other: Self) -> Self:
+        mine = {name: None if sums is None else sums.copy() for name, sums in self._sums().items()}
+        total = replace(self, **mine)  # type: ignore[arg-type]  # None where it was None
+        total += other
+        return total
+
+    def __iadd__(self, other: Self) -> Self:
+        for name, mine in self._sums().items():
+            if mine is not None:
+                mine += getattr(other, name)
+        return replace(self, n_bins=self.n_bins + other.n_bins)
+
+    def centred(self) -> Self:
+        """Return the moments around the means: covariances times `n_bins`."""
+        feature, target, n_bins = self.feature_sum.ravel(), self.target_sum, self.n_bins
+        cross = self.cross.reshape(len(feature), -1)
+        gram = self.gram
+        return replace(
+            self,
+            feature_sum=np.zeros_like(self.feature_sum),
+            target_sum=np.zeros_like(target),
+            target_square=self.target_square - target**2 / n_bins,
+            gram=None if gram is None else _subtract_product(gram, feature, feature / n_bins),
+            feature_square=self.feature_square - self.feature_sum**2 / n_bins,
+            cross=_subtract_product(cross, feature, target / n_bins).reshape(self.cross.shape),
         )
 
-    def centred(self) -> "Moments":
-        """Return the moments around the means: covariances times `n_bins`."""
-        feature, target = self.feature_sum.ravel(), self.target_sum
-        gram = None if self.gram is None else self.gram - np.outer(feature, feature) / self.n_bins
-        return Moments(
-            self.n_bins,
-            np.zeros_like(self.feature_sum),
-            np.zeros_like(target),
-            self.target_square - target**2 / self.n_bins,
-            gram,
-            self.feature_square - self.feature_sum**2 / self.n_bins,
-            self.cross - self.feature_sum[:, :, None] * target / self.n_bins,
-        )
+    def _sums(self) -> dict[str, NDArray[np.float64] | None]:
+        return {field.name: getattr(self, field.name) for field in fields(self)[1:]}
+
+
+def mixed(moments: Moments, mix: NDArray[np.floating]) -> Moments:
+    """Return the moments of other features, each a sum of the present ones.
+
+    Parameters
+    ----------
+    moments : Moments
+    mix : (n_new_kernels, n_kernels) float
+        How much of each present kernel goes into each new one.
+    """
+    n_kernels, n_units, n_targets = moments.cross.shape
+    cross = np.tensordot(mix, moments.cross, axes=1)
+    feature_sum = np.asarray(mix, np.float64) @ moments.feature_sum
+    assert moments.gram is not None
+    gram = moments.gram.reshape(n_kernels, n_units, n_kernels, n_units)
+    gram = np.einsum("af,fjgk,bg->ajbk", mix, gram, mix, optimize=True)
+    square = gram.reshape(len(mix) * n_units, -1)
+    return replace(
+        moments,
+        feature_sum=feature_sum,
+        gram=square,
+        feature_square=np.diag(square).reshape(len(mix), n_units).copy(),
+        cross=cross.reshape(len(mix), n_units, n_targets),
+    )
+
+
+def _subtract_product(
+    matrix: NDArray[np.float64], rows: NDArray[np.float64], columns: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return ``matrix - outer(rows, columns)`` without another matrix of that size."""
+    result = np.empty_like(matrix)
+    for k, row in enumerate(matrix):
+        np.subtract(row, rows[k] * columns, out=result[k])
+    return result
 
 
 def accumulate_moments(
-    activity: TimeUnitArray,
+    activity: Activity,
     kernels: Sequence[Kernel],
     *,
     with_gram: bool,
     map_blocks: MapBlocks = map,
-    block_bins: int = TIME_BLOCK,
+    block_samples: int = TIME_BLOCK,
+    device: str | None = None,
 ) -> Moments:
-    """Sum the moments of an activity array, one block of time after the other.
+    """Sum the moments of an activity.
 
     Parameters
     ----------
-    activity : (n_time_bins, n_units) array-like
-        Integers are summed exactly as long as a block's sums stay below 2**24.
+    activity : SpikeTrains or Traces
+        Spikes are summed exactly, and other integers as long as the sums of products over a few
+        thousand samples stay below 2**24.
     kernels
         Windows of delays.
     with_gram : bool
@@ -95,96 +140,101 @@ def accumulate_moments(
     map_blocks
         Who computes the blocks. The sum is taken in the order of time, and each block on one
         thread, so the result has the same bits whoever does.
-    block_bins : int
-        Time bins in a block.
+    block_samples : int
+        Samples in a block of traces.
+    device : str, optional
+        Who multiplies the matrices of traces: ``numpy``, or torch on the device of that name
+        (``cpu``, ``cuda``). The environment variable CONNFLOW_DEVICE if None, else numpy. It does
+        not belong to the parameters, since the numbers agree (to single precision).
 
     Returns
     -------
     Moments
-        Over the bins that have a whole past, around the mean of the first block (floating-point
-        activity) or around 0 (counts).
+        Over the samples that have a whole past in their segment, around the mean of the first
+        block (floating-point activity) or around 0 (counts).
     """
-    n_bins = activity.shape[0]
-    blocks = split(n_bins - _longest(kernels), block_bins)
-    compute = partial(
-        _block_moments,
+    if isinstance(activity, SpikeTrains):
+        from connflow.connectivity.events import event_moments  # which needs this module
+
+        return event_moments(activity, kernels, with_gram=with_gram, map_blocks=map_blocks)
+    heights = np.zeros((1 + max(last for _, last in kernels), len(kernels)), np.float32)
+    for f, (first, last) in enumerate(kernels):
+        heights[first : last + 1, f] = 1
+    return trace_moments(
         activity,
-        _reference_level(activity, block_bins),
-        tuple(kernels),
+        heights,
+        with_gram=with_gram,
+        map_blocks=map_blocks,
+        block_samples=block_samples,
+        device=device,
+    )
+
+
+def trace_moments(
+    activity: Traces,
+    heights: NDArray[np.float32],
+    *,
+    with_gram: bool = True,
+    map_blocks: MapBlocks = map,
+    block_samples: int = TIME_BLOCK,
+    device: str | None = None,
+) -> Moments:
+    """Sum the moments of traces under kernels of any shape; see `accumulate_moments`.
+
+    Parameters
+    ----------
+    activity : Traces
+    heights : (n_delays, n_kernels) float32
+        What a value adds to the features of its unit 0, 1, ... samples later.
+    with_gram, map_blocks, block_samples, device
+        See `accumulate_moments`.
+    """
+    from connflow.connectivity.dense import sum_pieces  # which needs this module
+
+    blocks = _cut(activity.segments, len(heights) - 1, block_samples)
+    compute = partial(
+        sum_pieces,
+        activity.values,
+        _reference_level(activity, block_samples),
+        heights,
         with_gram,
+        device or os.environ.get("CONNFLOW_DEVICE") or "numpy",
     )
     with _one_blas_thread():  # where the limit is the process's, it holds until all blocks are done
-        parts = track(map_blocks(compute, blocks), len(blocks))
+        parts = track(map_blocks(partial(_on_one_thread, compute), blocks), len(blocks))
         total: Moments = next(parts)
         for part in parts:
-            total = total + part
+            total += part
     return total
+
+
+def _cut(segments: Segments, past: int, block_samples: int) -> list[list[slice]]:
+    """Cut segments into blocks of at most `block_samples` rows; short segments share a block."""
+    blocks: list[list[slice]] = [[]]
+    room = block_samples
+    for start, stop in segments:
+        for part in split(int(stop - start) - past, block_samples):
+            n_rows = part.stop - part.start
+            if n_rows > room:
+                blocks.append([])
+                room = block_samples
+            blocks[-1].append(slice(int(start) + part.start, int(start) + part.stop))
+            room -= n_rows
+    return blocks
+
+
+def _on_one_thread(compute: Callable[[list[slice]], Moments], block: list[slice]) -> Moments:
+    with _one_blas_thread():  # where it is the thread's, and in other processes
+        return compute(block)
 
 
 def _one_blas_thread() -> threadpool_limits:
     return threadpool_limits(1, user_api="blas")
 
 
-def _longest(kernels: Sequence[Kernel]) -> int:
-    return max(last for _, last in kernels)
-
-
-def _reference_level(activity: TimeUnitArray, block_bins: int) -> NDArray[np.float32]:
-    first: NDArray[np.generic] = np.asarray(activity[:block_bins, :])
+def _reference_level(activity: Traces, block_samples: int) -> NDArray[np.float32]:
+    start, stop = (int(edge) for edge in activity.segments[0])
+    first = activity.read(slice(start, min(stop, start + block_samples)))
     if first.dtype.kind in "ui":
         return np.zeros(first.shape[1], np.float32)
     return np.asarray(first.astype(np.float64).mean(axis=0), np.float32)
-
-
-def _block_moments(
-    activity: TimeUnitArray,
-    reference: NDArray[np.float32],
-    kernels: tuple[Kernel, ...],
-    with_gram: bool,
-    block: slice,
-) -> Moments:
-    past = _longest(kernels)
-    raw: NDArray[np.generic] = np.asarray(activity[block.start : block.stop + past, :])
-    rows = np.subtract(raw, reference, dtype=np.float32)
-    targets = rows[past:]
-    windowed = [_windowed(rows, past, kernel) for kernel in kernels]
-    features = windowed[0] if len(windowed) == 1 else np.concatenate(windowed, axis=1)
-    n_kernels, n_units = len(kernels), targets.shape[1]
-    feature_sum, feature_square = _sum_columns(features)
-    target_sum, target_square = _sum_columns(targets)
-    with _one_blas_thread():  # where it is the thread's, and in other processes
-        cross = np.asarray(features.T @ targets, np.float64)
-        gram = np.asarray(features.T @ features, np.float64) if with_gram else None
-    return Moments(
-        n_bins=len(targets),
-        feature_sum=feature_sum.reshape(n_kernels, n_units),
-        target_sum=target_sum,
-        target_square=target_square,
-        gram=gram,
-        feature_square=feature_square.reshape(n_kernels, n_units),
-        cross=cross.reshape(n_kernels, n_units, n_units),
-    )
-
-
-@numba.njit(cache=True, nogil=True)
-def _sum_columns(rows: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the sums of the columns and of their squares, in double precision."""
-    total, square = np.zeros(rows.shape[1]), np.zeros(rows.shape[1])
-    for k in range(rows.shape[0]):
-        for i in range(rows.shape[1]):
-            value = np.float64(rows[k, i])
-            total[i] += value
-            square[i] += value * value
-    return total, square
-
-
-def _windowed(rows: NDArray[np.float32], past: int, kernel: Kernel) -> NDArray[np.float32]:
-    """Return for each bin from `past` on the activity summed over a window of delays."""
-    first, last = kernel
-    n_bins = len(rows) - past
-    total = rows[past - first : past - first + n_bins]
-    if last > first:
-        total = total.copy()
-    for lag in range(first + 1, last + 1):
-        total += rows[past - lag : past - lag + n_bins]
-    return total

@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 from connflow.blocks import TimeUnitArray
 
+_ROUNDING = 1e-9  # share of the largest spike below which a value is the library's rounding
+
 
 def deconvolve_oasis(
     fluorescence: TimeUnitArray,
@@ -49,4 +51,6 @@ def deconvolve_oasis(
             b_nonneg=False,
             penalty=1,
         )
-        yield place, np.maximum(result.s, 0).astype(np.float32)  # rounding leaves -1e-18
+        spikes = np.asarray(result.s)
+        is_rounding = spikes <= _ROUNDING * np.abs(spikes).max()
+        yield place, np.where(is_rounding, 0, spikes).astype(np.float32)

@@ -14,10 +14,11 @@ class DeconvolutionParams(StepParams):
 
     presets: ClassVar = {"calnet": {"method": "savgol", "window_frames": 31, "polyorder": 2}}
 
-    method: Literal["savgol", "oasis"] = Field(
-        "savgol",
+    method: Literal["auto", "savgol", "oasis"] = Field(
+        "auto",
         description="savgol: feed signal from a Savitzky-Golay smooth and slope, linear, best at "
-        "low signal to noise. oasis: sparse non-negative spike estimate.",
+        "low signal to noise. oasis: sparse non-negative spike estimate. auto: by the regime of "
+        "the fluorescence.",
     )
     tau_s: float | None = Field(
         None,

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
-from scipy.stats import false_discovery_control, norm
 from sklearn.metrics import (
     average_precision_score,
+    matthews_corrcoef,
     precision_recall_curve,
     roc_auc_score,
     roc_curve,
@@ -34,7 +34,7 @@ class _Pairs:
     z: NDArray[np.float64]
     weight: NDArray[np.float64]
     truth: NDArray[np.float64]
-    n_units: int
+    found: NDArray[np.bool_] | None
 
     @property
     def connected(self) -> NDArray[np.bool_]:
@@ -51,7 +51,8 @@ def evaluate(connectivity: xr.Dataset, truth: xr.DataArray, params: EvaluationPa
     Parameters
     ----------
     connectivity : Dataset
-        ``weight`` and ``z`` over (source, target).
+        ``weight`` and ``z`` over (source, target); ``mask`` where significance was judged, and
+        ``source_sign`` over source, 1, -1 or 0, where the type of sources was.
     truth : (source, target) DataArray
         True signed weights; 0 where there is no synapse. Matched to the inferred ones by unit id.
     params : EvaluationParams
@@ -71,14 +72,17 @@ def evaluate(connectivity: xr.Dataset, truth: xr.DataArray, params: EvaluationPa
             f"evaluation: the true wiring connects {int(pairs.connected.sum())} of "
             f"{len(pairs.truth)} pairs; scores need some that are connected and some that are not"
         )
-    matrices = [np.asarray(connectivity["z"]), np.asarray(_align(truth, connectivity))]
+    z = np.asarray(connectivity["z"], np.float64)
+    weight = np.asarray(connectivity["weight"], np.float64)
+    true = _without_diagonal(np.asarray(_align(truth, connectivity), np.float64))
     rows = [
         *_ranking_scores(pairs),
-        *_undirected_scores(*matrices),
+        *_undirected_scores(z, true),
         *_cell_type_scores(pairs),
         *_weight_scores(pairs),
-        *_degree_scores(np.asarray(connectivity["weight"], np.float64), matrices[1]),
-        *_discovery_scores(pairs, params.false_discovery_rate),
+        *_degree_scores(weight, true),
+        *_discovery_scores(pairs),
+        *_source_scores(connectivity, true),
     ]
     table = pd.DataFrame(rows, columns=["score", "value", "chance", "meaning"])
     return Evaluation(table, _curves(pairs, params.n_curve_points))
@@ -101,7 +105,14 @@ def _pair_up(connectivity: xr.Dataset, truth: xr.DataArray) -> _Pairs:
         np.asarray(array, np.float64)[off_diagonal]
         for array in (connectivity["z"], connectivity["weight"], truth)
     )
-    return _Pairs(z, weight, true, n_units)
+    found = None
+    if "mask" in connectivity:
+        found = np.asarray(connectivity["mask"], bool)[off_diagonal]
+    return _Pairs(z, weight, true, found)
+
+
+def _without_diagonal(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.where(np.eye(len(matrix), dtype=bool), 0, matrix)
 
 
 def _ranking_scores(pairs: _Pairs) -> Iterator[Score]:
@@ -139,7 +150,7 @@ def precision_at_density(connected: NDArray[np.bool_], strength: NDArray[np.floa
     return float((connected[above].sum() + room * connected[tied].sum()) / k)
 
 
-def _undirected_scores(z: NDArray[np.float32], truth: NDArray[np.float32]) -> Iterator[Score]:
+def _undirected_scores(z: NDArray[np.float64], truth: NDArray[np.float64]) -> Iterator[Score]:
     upper = np.triu_indices(len(z), 1)
     strength = np.maximum(np.abs(z), np.abs(z.T))[upper]
     connected = ((truth != 0) | (truth.T != 0))[upper]
@@ -202,8 +213,8 @@ def _weight_scores(pairs: _Pairs) -> Iterator[Score]:
     )
 
 
-def _degree_scores(weight: NDArray[np.float64], truth: NDArray[np.float32]) -> Iterator[Score]:
-    strength = np.abs(weight) * ~np.eye(len(weight), dtype=bool)
+def _degree_scores(weight: NDArray[np.float64], truth: NDArray[np.float64]) -> Iterator[Score]:
+    strength = np.abs(_without_diagonal(weight))
     for name, axis, what in (("in", 0, "target"), ("out", 1, "source")):
         inferred = strength.sum(axis=axis)
         true = np.abs(truth).sum(axis=axis)
@@ -217,26 +228,46 @@ def _degree_scores(weight: NDArray[np.float64], truth: NDArray[np.float32]) -> I
             )
 
 
-def _discovery_scores(pairs: _Pairs, rate: float) -> Iterator[Score]:
-    found = false_discovery_control(2 * norm.sf(np.abs(pairs.z))) <= rate
-    yield (
-        "n_discoveries",
-        float(found.sum()),
-        float("nan"),
-        f"edges found at a nominal false discovery rate of {rate:g} (Benjamini-Hochberg, normal z)",
-    )
-    if found.any():
+def _discovery_scores(pairs: _Pairs) -> Iterator[Score]:
+    found = pairs.found
+    if found is None:
+        return
+    n_found = int(found.sum())
+    yield "n_discoveries", float(n_found), float("nan"), "pairs that the result calls significant"
+    if n_found:
         yield (
             "false_discovery_proportion",
             float((~pairs.connected[found]).mean()),
             float(1 - pairs.connected.mean()),
-            f"share of those edges that are not there; nominal {rate:g}",
+            "share of those that are not connected",
         )
     yield (
         "recall",
         float(found[pairs.connected].mean()),
         float(found.mean()),
-        "share of true synapses among those edges",
+        "share of true synapses among those",
+    )
+    yield (
+        "mcc",
+        float(matthews_corrcoef(pairs.connected, found)),
+        0.0,
+        "Matthews correlation of significant and connected",
+    )
+
+
+def _source_scores(connectivity: xr.Dataset, truth: NDArray[np.float64]) -> Iterator[Score]:
+    """Judge the sign of each source whose synapses are of one sign."""
+    balance, n_synapses = np.sign(truth).sum(axis=1), (truth != 0).sum(axis=1)
+    typed = (n_synapses > 0) & (np.abs(balance) == n_synapses)
+    if "source_sign" not in connectivity or not typed.any():
+        return
+    true = np.sign(balance[typed])
+    excitatory = float((true > 0).mean())
+    yield (
+        "type_accuracy",
+        float((np.asarray(connectivity["source_sign"])[typed] == true).mean()),
+        max(excitatory, 1 - excitatory),
+        "share of sources whose sign is right; chance: the commoner type throughout",
     )
 
 

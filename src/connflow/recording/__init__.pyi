@@ -1,4 +1,5 @@
 from .dataset import fluorescence_coords, recording_from_dataset, spikes_to_dataset
+from .joining import join_recordings
 from .model import FluorescenceRecording, Recording, SpikeRecording, unit_table
 from .params import RECORDING_VERSION, RecordingParams
 
@@ -9,6 +10,7 @@ __all__ = [
     "RecordingParams",
     "SpikeRecording",
     "fluorescence_coords",
+    "join_recordings",
     "recording_from_dataset",
     "spikes_to_dataset",
     "unit_table",

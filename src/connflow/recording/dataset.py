@@ -24,6 +24,8 @@ def spikes_to_dataset(recording: SpikeRecording) -> xr.Dataset:
             "t_stop": recording.t_stop,
         },
     )
+    if recording.gapless is not None:
+        dataset["interval"] = (("stretch", "edge"), recording.gapless, {"units": "s"})
     return _with_common(dataset, recording)
 
 
@@ -65,6 +67,7 @@ def recording_from_dataset(dataset: xr.Dataset, units: pd.DataFrame) -> Recordin
             t_stop=dataset.attrs["t_stop"],
             weights=weights,
             notes=notes,
+            gapless=np.asarray(dataset["interval"]) if "interval" in dataset else None,
         )
     return FluorescenceRecording(
         fluorescence=np.asarray(dataset["fluorescence"]),

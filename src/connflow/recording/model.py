@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, eq=False)
 class SpikeRecording:
-    """Spike times of a population over one observed interval.
+    """Spike times of a population over one observed interval, or over several inside it.
 
     Parameters
     ----------
@@ -29,6 +29,9 @@ class SpikeRecording:
         True signed weights, ``[source, target]``; 0 where there is no synapse.
     notes : dict
         What the reader changed or counted, e.g. ``{"clipped_spikes": 12}``.
+    gapless : (n_intervals, 2) float64, optional
+        Start and stop of each stretch without a gap, such as a trial or a session, in seconds;
+        ascending, disjoint, with every spike in one of them. The whole interval if None.
     """
 
     spike_times: NDArray[np.float64]
@@ -38,6 +41,13 @@ class SpikeRecording:
     t_stop: float
     weights: NDArray[np.float32] | None = None
     notes: dict[str, int | float | str] = field(default_factory=dict)
+    gapless: NDArray[np.float64] | None = None
+
+    @property
+    def intervals(self) -> NDArray[np.float64]:
+        """Start and stop of each stretch without a gap, shape (n_intervals, 2), s."""
+        whole = np.array([[self.t_start, self.t_stop]])
+        return whole if self.gapless is None else self.gapless
 
     @property
     def n_units(self) -> int:

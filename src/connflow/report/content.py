@@ -4,7 +4,7 @@
 matrices, with rows as sources and columns as targets, from which the figures are drawn.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,13 @@ class ReportContent:
         Curves named ``roc*`` and ``precision_recall*`` are drawn.
     steps : list of dict
         The manifest of each step, in order.
+    reason : str
+        Why the method was chosen, where it was chosen by the data.
+    expectation : DataFrame, optional
+        Scores to be expected where the truth is not known: columns ``duration_factor`` (1: of this
+        recording), ``score``, ``mean``, ``low``, ``high``, ``chance``, ``n_networks``, ``meaning``.
+    assumptions : list of str
+        What the expectation rests on, in sentences.
     """
 
     recording: Recording | None
@@ -50,6 +57,9 @@ class ReportContent:
     scores: pd.DataFrame | None
     curves: pd.DataFrame | None
     steps: list[dict[str, Any]]
+    reason: str = ""
+    expectation: pd.DataFrame | None = None
+    assumptions: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

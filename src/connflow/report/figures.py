@@ -14,6 +14,7 @@ from connflow.report.params import ReportParams
 from connflow.report.spike_figures import draw_raster, draw_rates
 from connflow.report.style import Drawing
 from connflow.report.trace_figures import draw_traces
+from connflow.report.worth_figures import draw_expectation
 
 
 def draw_figures(
@@ -24,6 +25,7 @@ def draw_figures(
         **_draw_activity(content, wiring, params),
         **_draw_wiring(wiring, params),
         **_draw_agreement(content, wiring),
+        **_draw_worth(content),
     }
 
 
@@ -60,3 +62,11 @@ def _draw_agreement(content: ReportContent, wiring: Wiring) -> dict[str, Drawing
     if content.curves is not None and has_curve(content.curves, "precision_recall"):
         drawings["precision_recall"] = draw_precision_recall(content.curves, wiring.density)
     return drawings
+
+
+def _draw_worth(content: ReportContent) -> dict[str, Drawing]:
+    return (
+        {}
+        if content.expectation is None
+        else {"expectation": draw_expectation(content.expectation)}
+    )

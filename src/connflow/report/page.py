@@ -7,7 +7,7 @@ from typing import Any
 from jinja2 import Template
 
 from connflow.pages import load_template
-from connflow.report import tables
+from connflow.report import tables, worth
 from connflow.report.content import Report, ReportContent, Wiring, read_wiring
 from connflow.report.figures import draw_figures
 from connflow.report.params import REPORT_VERSION, ReportParams
@@ -64,7 +64,7 @@ def _view_figure(name: str, drawing: Drawing, png: bytes) -> dict[str, Any]:
 
 def _describe(content: ReportContent, wiring: Wiring, params: ReportParams) -> dict[str, Any]:
     attrs = {str(name): value for name, value in content.connectivity.attrs.items()}
-    recording, scores = content.recording, content.scores
+    recording, scores, expected = content.recording, content.scores, content.expectation
     return {
         "title": params.title,
         "report_version": REPORT_VERSION,
@@ -75,6 +75,10 @@ def _describe(content: ReportContent, wiring: Wiring, params: ReportParams) -> d
             "excitatory": tables.list_strongest(wiring, 1),
             "inhibitory": tables.list_strongest(wiring, -1),
         },
+        "significance": worth.say_significance(content, wiring),
+        "expected": None if expected is None else worth.list_expected(expected),
+        "expectation": [] if expected is None else worth.say_expectation(expected),
+        "assumptions": content.assumptions,
         "has_truth": wiring.truth is not None,
         "scores": None if scores is None else tables.list_scores(scores),
         "steps": tables.list_steps(content.steps),

@@ -374,3 +374,74 @@ def test_large_network_is_quick_and_small() -> None:
     assert len(report.html) < 2_000_000
     for png in report.figures.values():
         Image.open(io.BytesIO(png)).verify()
+
+
+def _make_expectation() -> pd.DataFrame:
+    rows = [
+        (1.0, "auroc", 0.83, 0.80, 0.86, 0.5, 8, "ranking of pairs"),
+        (1.0, "average_precision", 0.512, 0.4, 0.61, 0.1, 8, "area under the curve"),
+        (1.0, "precision", 0.71, 0.6, 0.8, 0.1, 8, "of the significant pairs"),
+        (1.0, "recall", 0.33, 0.2, 0.5, 0.05, 8, "of the synapses"),
+        (2.0, "auroc", 0.9, 0.85, 0.94, 0.5, 8, "ranking of pairs"),
+        (2.0, "average_precision", np.nan, np.nan, np.nan, 0.1, 2, "area under the curve"),
+    ]
+    names = ["duration_factor", "score", "mean", "low", "high", "chance", "n_networks", "meaning"]
+    return pd.DataFrame(rows, columns=names)
+
+
+@pytest.fixture(scope="module")
+def foretold(content: ReportContent) -> ReportContent:
+    assumptions = ["8 networks, which see a quarter", HOSTILE]
+    unknown = _without_truth(content)
+    return replace(unknown, expectation=_make_expectation(), assumptions=assumptions)
+
+
+def test_expectation_is_said_in_sentences_with_what_it_rests_on(foretold: ReportContent) -> None:
+    report = render_report(foretold, PARAMS)
+    for words in (
+        "What such a result is worth",
+        "this setting finds AUROC 0.83 [0.80, 0.86] and average precision 0.51 [0.40, 0.61]",
+        "precision is 0.71 [0.60, 0.80]",
+        "Twice the duration would give AUROC 0.90 [0.85, 0.94]",
+        "average precision that could not be told",
+        "8 networks, which see a quarter",
+        "&lt;script&gt;",
+    ):
+        assert words in report.html
+    assert set(report.figures) >= {"expectation"}
+    assert report == render_report(foretold, PARAMS)
+    assert not {"script"} & set(_Links(report.html).tags)
+
+
+def test_without_expectation_nothing_is_foretold(content: ReportContent) -> None:
+    report = render_report(_without_truth(content), PARAMS)
+    assert "What such a result is worth" not in report.html
+    assert "expectation" not in report.figures
+
+
+def test_expectation_of_one_score_renders(foretold: ReportContent) -> None:
+    table = _make_expectation().head(1).assign(duration_factor=3.0)
+    html = render_report(replace(foretold, expectation=table), PARAMS).html
+    assert "3 times the duration would give AUROC 0.83 [0.80, 0.86]." in html
+
+
+def test_significant_pairs_are_counted_with_their_null_and_the_method_with_its_reason(
+    content: ReportContent,
+) -> None:
+    mask = np.abs(content.connectivity["z"]) > 4
+    mask = mask.where(mask["source"] != mask["target"], other=False).astype(bool)
+    params = {"false_discovery_rate": 0.1}
+    masked = replace(
+        content,
+        connectivity=content.connectivity.assign(mask=mask).assign_attrs(null="surrogate"),
+        steps=[{"step": "connectivity", "params": params}],
+        reason="the population bursts",
+    )
+    html = render_report(masked, PARAMS).html
+    n_found = int(mask.sum())
+    assert f"{n_found:,} of 3,540 pairs are significant" in html
+    assert (
+        "false discovery rate of 10 %; z was compared with the z-scores of surrogate data" in html
+    )
+    assert "Why lagged regression: the population bursts." in html
+    assert "are significant" not in render_report(content, PARAMS).html

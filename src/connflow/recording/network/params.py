@@ -54,6 +54,11 @@ class NetworkParams(StepParams):
         le=1,
         description="Probability of a synapse for each ordered pair.",
     )
+    fixed_in_degree: bool = Field(
+        False,
+        description="Give every unit the same number of excitatory and of inhibitory inputs, the "
+        "rounded mean, as Brunel does, rather than a random number.",
+    )
     weight_mean_mv: float = Field(
         0.8,
         gt=0,
@@ -103,6 +108,22 @@ class NetworkParams(StepParams):
     )
     external_weight_mv: float = Field(
         1.4, ge=-100, le=100, description="Size of one external event, mV."
+    )
+    common_drive_sd: float = Field(
+        0.0,
+        ge=0,
+        le=10,
+        description="Standard deviation of a modulation of the external rate that all units "
+        "share, as a share of the rate; 0: none.",
+    )
+    common_drive_tau_s: float = Field(
+        0.1, gt=0, le=1000, description="Correlation time of the shared modulation, s."
+    )
+    observed_fraction: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="Share of the units that are recorded, drawn at random; all are simulated.",
     )
     warmup_s: float = Field(
         1.0,

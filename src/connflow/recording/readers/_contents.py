@@ -19,7 +19,7 @@ Notes = dict[str, int | float | str]
 
 _SHARED = ("unit_ids", "t_start", "weights")
 FIELDS: dict[Signal, tuple[str, ...]] = {
-    "spikes": ("spike_times", "spike_units", "t_stop", *_SHARED),
+    "spikes": ("spike_times", "spike_units", "t_stop", "intervals", *_SHARED),
     "fluorescence": ("fluorescence", "frame_times", "frame_rate_hz", *_SHARED),
 }
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from connflow.recording.params import RecordingParams
 from connflow.recording.readers._contents import Contents, Notes, refuse
-from connflow.recording.readers._units import as_scalar
+from connflow.recording.readers._units import as_numbers, as_scalar
 
 logger = logging.getLogger(__name__)
 
@@ -101,3 +101,45 @@ def clip_spikes(
         notes["clipped_spikes"] = n_clipped
         logger.warning("%s: left out %d spikes outside [%g, %g) s", name, n_clipped, *interval)
     return times[first:last], rows[first:last]
+
+
+def find_gapless(
+    contents: Contents, params: RecordingParams, interval: tuple[float, float]
+) -> NDArray[np.float64] | None:
+    """Return the file's stretches without a gap, cut to the interval; None if it names none."""
+    if "intervals" not in contents.arrays:
+        return None
+    stated = as_numbers(contents.name, "intervals", contents.arrays["intervals"], 2)
+    edges = stated.astype(np.float64).ravel() * params.time_unit_s
+    if stated.shape[1] != 2 or stated.size == 0 or (np.diff(edges) < 0).any():
+        raise refuse(
+            contents.name,
+            "intervals",
+            f"expected rows of start and stop, ascending and disjoint, found shape {stated.shape}",
+            "Write one row (start, stop) for each stretch without a gap",
+        )
+    cut = np.clip(edges.reshape(-1, 2), *interval)
+    kept = cut[cut[:, 1] > cut[:, 0]]
+    if len(kept) == 0:
+        raise refuse(
+            contents.name,
+            "intervals",
+            f"none of them lies in [{interval[0]:.9g}, {interval[1]:.9g}) s",
+            "Correct intervals, recording.t_start or recording.t_stop",
+        )
+    return kept
+
+
+def drop_outside(
+    name: str, times: _Times, rows: _Rows, gapless: NDArray[np.float64] | None, notes: Notes
+) -> tuple[_Times, _Rows]:
+    """Return the spikes inside the stretches without a gap; count the others in `notes`."""
+    if gapless is None:
+        return times, rows
+    home = np.searchsorted(gapless[:, 0], times, side="right") - 1
+    inside = (home >= 0) & (times < gapless[home, 1])
+    n_outside = int((~inside).sum())
+    if n_outside:
+        notes["spikes_in_gaps"] = n_outside
+        logger.warning("%s: left out %d spikes between the intervals", name, n_outside)
+    return times[inside], rows[inside]

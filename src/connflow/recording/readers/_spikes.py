@@ -12,7 +12,12 @@ from numpy.typing import NDArray
 from connflow.recording.model import SpikeRecording
 from connflow.recording.params import RecordingParams
 from connflow.recording.readers._contents import Contents, Notes, refuse
-from connflow.recording.readers._interval import clip_spikes, find_interval
+from connflow.recording.readers._interval import (
+    clip_spikes,
+    drop_outside,
+    find_gapless,
+    find_interval,
+)
 from connflow.recording.readers._units import (
     as_numbers,
     as_unit_ids,
@@ -56,9 +61,12 @@ def build_spikes(contents: Contents, params: RecordingParams) -> SpikeRecording:
     times, rows = times[kept_spikes], (np.cumsum(keep) - 1)[rows[kept_spikes]]
     t_start, t_stop = find_interval(contents, params, times)
     times, rows = clip_spikes(contents.name, times, rows, (t_start, t_stop), notes)
+    gapless = find_gapless(contents, params, (t_start, t_stop))
+    times, rows = drop_outside(contents.name, times, rows, gapless, notes)
     times, rows = _single(contents.name, params, times, rows, unit_ids[keep], notes)
     units = make_unit_table(contents, unit_ids, keep)
-    return SpikeRecording(times, rows.astype(np.int32), units, t_start, t_stop, weights, notes)
+    units_of_spikes = rows.astype(np.int32)
+    return SpikeRecording(times, units_of_spikes, units, t_start, t_stop, weights, notes, gapless)
 
 
 def _read_pairs(contents: Contents, time_unit_s: float) -> tuple[_Times, _Rows]:

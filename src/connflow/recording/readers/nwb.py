@@ -85,8 +85,16 @@ def _spikes(name: str, units: Any) -> Contents:
         "spike_times": times,
         "spike_units": np.repeat(unit_ids, counts),
         "unit_ids": unit_ids,
-    }
+    } | _shared_intervals(units)
     return Contents(name, "spikes", arrays, columns=_scalar_columns(units), by_unit=True)
+
+
+def _shared_intervals(units: Any) -> dict[str, NDArray[Any]]:
+    """Return the intervals of observation where all units have the same."""
+    if "obs_intervals" not in units.colnames:
+        return {}
+    first, *others = (np.asarray(units["obs_intervals"][row]) for row in range(len(units)))
+    return {"intervals": first} if all(np.array_equal(first, one) for one in others) else {}
 
 
 def _ragged(name: str, units: Any) -> tuple[NDArray[Any], NDArray[np.int64]]:

@@ -1,0 +1,1 @@
+"""Published methods of others, written anew from their papers; each file names its paper."""

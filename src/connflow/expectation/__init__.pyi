@@ -1,0 +1,29 @@
+from .assumptions import is_alike, state_assumptions, tabulate
+from .foretelling import foretell, foretell_scores
+from .looks import SCORES, Judged, judge, look_at
+from .matching import choose_stand_ins, design_networks, match_activity
+from .measures import Measures, measure_fluorescence, measure_shared, measure_spikes
+from .params import EXPECTATION_VERSION, ExpectationParams
+from .standin import StandIn
+
+__all__ = [
+    "EXPECTATION_VERSION",
+    "SCORES",
+    "ExpectationParams",
+    "Judged",
+    "Measures",
+    "StandIn",
+    "choose_stand_ins",
+    "design_networks",
+    "foretell",
+    "foretell_scores",
+    "is_alike",
+    "judge",
+    "look_at",
+    "match_activity",
+    "measure_fluorescence",
+    "measure_shared",
+    "measure_spikes",
+    "state_assumptions",
+    "tabulate",
+]

@@ -11,7 +11,7 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connflow.connectivity import ConnectivityParams, infer_connectivity
+from connflow.connectivity import ConnectivityParams, infer_connectivity, traces
 from connflow.errors import InvalidInputError
 from connflow.exchange import (
     ENDINGS,
@@ -131,7 +131,7 @@ def test_inferred_wiring_keeps_its_direction():
     counts = rng.poisson(0.1, (20_000, 3)).astype(np.uint8)
     counts[1:, 2] += counts[:-1, 0]
     params = ConnectivityParams(method="lagged_regression", lags=(1,))
-    edges = to_edges(infer_connectivity(counts, 0.001, np.array([50, 20, 30]), params), 20)
+    edges = to_edges(infer_connectivity(traces(counts, 0.001), np.array([50, 20, 30]), params), 20)
     assert edges[["source", "target"]].to_numpy().tolist() == [[50, 30]]
     assert edges["source"].dtype == edges["target"].dtype == np.int64
 

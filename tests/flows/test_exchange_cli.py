@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from connflow.connectivity import ConnectivityParams, infer_connectivity
+from connflow.connectivity import ConnectivityParams, infer_connectivity, traces
 from connflow.exchange import to_edges
 from connflow.recording.network import NetworkParams
 from connflow.store import ArtifactRef, Provenance, Store, derive_key
@@ -36,7 +36,9 @@ def weights(store):
     counts[1:, 1] += counts[:-1, 0]
     params = ConnectivityParams(method="correlation", lags=(1,))
     with here.create(ref, Provenance(version=1, params={}, inputs=inputs)) as artifact:
-        artifact.write_dataset(infer_connectivity(counts, 0.01, np.array([4, 8, 2]), params))
+        artifact.write_dataset(
+            infer_connectivity(traces(counts, 0.01), np.array([4, 8, 2]), params)
+        )
     return ref
 
 

@@ -14,6 +14,8 @@ from flows.connectivity import ConnectivityFlowParams, infer_connectivity
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
+KERNEL = {"connectivity": {"method": "kernel_regression"}}
+
 
 def run(place, store, **params):
     params = {"expectation": {"when": "never"}} | params
@@ -63,7 +65,8 @@ def test_nwb_with_empty_metadata(store, shared_data):
 
 def test_suite2p_fluorescence(store, shared_data):
     folder = shared_data / "nwb-suite2p-fixtures"
-    result = run(folder, store, recording={"format": "suite2p", "frame_rate_hz": 30.0})
+    reading = {"format": "suite2p", "frame_rate_hz": 30.0}
+    result = run(folder, store, recording=reading, deconvolution={"method": "savgol"}, **KERNEL)
     assert result.open("deconvolution").sizes == {"time": 2000, "unit": 20}
     assert np.isfinite(result.open("connectivity")["z"]).all()
 
@@ -77,7 +80,7 @@ def test_real_dff_with_missing_frames(store, imaged_cell, tmp_path):
     holed = tmp_path / "holed.npz"
     np.savez(holed, fluorescence=traces, frame_times=times)
     with pytest.raises(ConnflowError, match="at least two units"):
-        run(holed, store, deconvolution={"method": "oasis"})
+        run(holed, store, deconvolution={"method": "oasis"}, **KERNEL)
     from connflow.store import Store
 
     kept = Store(store)

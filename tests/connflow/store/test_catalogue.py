@@ -225,7 +225,8 @@ def test_stale_code_is_another_digest_at_todays_version(local_store):
 
 def test_a_step_of_two_versions_knows_both():
     assert is_stale_code("recording", 1, "f" * 64)
-    assert is_stale_code("connectivity", 1, "f" * 64)
+    assert is_stale_code("connectivity", 2, "f" * 64)
+    assert not is_stale_code("connectivity", 1, "f" * 64)
 
 
 def test_rows_come_oldest_first(local_store):

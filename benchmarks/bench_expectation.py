@@ -181,7 +181,16 @@ def main(n_recordings: int = 10, kind: str = "spikes", first_seed: int = 1000) -
 
 def _check_all(seeds: Sequence[int], is_imaged: bool) -> list[pd.DataFrame]:
     with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
-        return list(pool.map(partial(check, is_imaged=is_imaged), seeds))
+        return list(pool.map(partial(_check_if_possible, is_imaged=is_imaged), seeds))
+
+
+def _check_if_possible(seed: int, is_imaged: bool) -> pd.DataFrame:
+    """Check one recording; no row where its wiring cannot be inferred at all."""
+    try:
+        return check(seed, is_imaged)
+    except InvalidInputError as error:
+        print(f"{seed} is not counted: {error}", flush=True)
+        return pd.DataFrame()
 
 
 def _row(name: str, rows: pd.DataFrame) -> tuple[str, ...]:

@@ -243,8 +243,9 @@ def _held_out(weights: _Fit, held_out: Moments) -> float:
     b = weights.whole.reshape(n_kernels * n_units, n_units)
     cross = held_out.cross.reshape(b.shape)
     missed = held_out.target_square - np.einsum("fj,fj->j", b, 2 * cross - held_out.gram @ b)
-    variance = weights.variance
-    return float(-0.5 * np.sum(held_out.n_bins * np.log(variance) + missed / variance))
+    told = np.isfinite(weights.variance)  # not of units that are silent in the other half
+    variance = weights.variance[told]
+    return float(-0.5 * np.sum(held_out.n_bins * np.log(variance) + missed[told] / variance))
 
 
 def _halves(activity: Activity, seed: int) -> list[Activity]:

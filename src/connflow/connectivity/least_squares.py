@@ -10,6 +10,7 @@ from scipy.linalg import blas, lapack
 from connflow.connectivity.moments import Moments
 from connflow.errors import InvalidInputError
 
+_LEAST_VARIANCE = 1e-14  # share of the largest, below which a feature is still
 _LEAST_UNEXPLAINED = 1e-10  # share of a feature's variance below which it is a sum of others
 
 
@@ -64,7 +65,8 @@ def solve(moments: Moments, ridge: float, *, overwrite: bool = False) -> Solutio
 
     Notes
     -----
-    With the centred Gram matrix ``G``, cross products ``R``, and ``A = G + ridge diag(G)``::
+    A feature that never changes, such as that of a unit whose few spikes lie too near to the start
+    of their stretch, gets coefficients of 0. Otherwise, with the centred Gram matrix ``G``, cross products ``R``, and ``A = G + ridge diag(G)``::
 
         b = inv(A) R
         z = b / se,   se[fi, j] = sigma[j] sqrt(inv(A)[fi, fi])
@@ -85,7 +87,9 @@ def solve(moments: Moments, ridge: float, *, overwrite: bool = False) -> Solutio
     n_kernels, n_sources, n_targets = moments.cross.shape
     gram = moments.gram if overwrite else moments.gram.copy()
     cross = moments.cross if overwrite else moments.cross.copy()
-    penalty = ridge * np.diag(gram)
+    variance = np.diag(gram)
+    still = variance <= _LEAST_VARIANCE * variance.max()
+    penalty = np.where(still, 1, ridge * variance)
     gram[np.diag_indices_from(gram)] += penalty
     factor = _factorise(gram)
     # the transpose of rows is in Fortran's order, which is solved in place

@@ -1,5 +1,6 @@
 """Kernels: exact moments of any shape, and a course of influence that is found again."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from connflow.connectivity import ConnectivityParams, spike_trains, traces
+from connflow.connectivity import ConnectivityParams, infer_connectivity, spike_trains, traces
 from connflow.connectivity.activity import SpikeTrains
 from connflow.connectivity.delays import find_delays
 from connflow.connectivity.kernels import choose_kernels, delay_windows
@@ -126,3 +127,22 @@ def test_delay_of_each_pair_is_found():
     strong = weights > np.quantile(weights[weights > 0], 0.8)
     assert np.mean((delays[strong] > 0.0039) & (delays[strong] < 0.0051)) > 0.6
     assert np.mean((delays > 0.0039) & (delays < 0.0051)) < 0.3
+
+
+def test_unit_that_is_silent_for_half_of_the_time_does_no_harm():
+    trains = respond([0, 0.15, 0.05], n_ticks=200_000)
+    late = (trains.units == 3) & (trains.ticks > 90_000)
+    kept = replace(trains, ticks=trains.ticks[~late], units=trains.units[~late])
+    kernels = choose_kernels(kept, ConnectivityParams(), map)
+    assert kernels.heights[:, 0].argmax() == 2
+    assert np.isfinite(kernels.notes["kernel_held_out_gain_nats"])
+
+
+def test_unit_whose_spikes_have_no_past_gets_zero():
+    trains = respond([0, 0.15, 0.05], n_ticks=200_000)
+    early = (trains.units == 11) & (trains.ticks >= 30)
+    kept = replace(trains, ticks=trains.ticks[~early], units=trains.units[~early])
+    kept = replace(kept, ticks=np.append(1, kept.ticks), units=np.append(np.int32(11), kept.units))
+    found = infer_connectivity(kept, np.arange(12), ConnectivityParams(kernel_stop_s=0.004))
+    assert (found["z"].sel(target=11) == 0).all()
+    assert found["mask"].sel(source=0, target=4)

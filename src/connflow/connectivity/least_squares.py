@@ -66,7 +66,8 @@ def solve(moments: Moments, ridge: float, *, overwrite: bool = False) -> Solutio
     Notes
     -----
     A feature that never changes, such as that of a unit whose few spikes lie too near to the start
-    of their stretch, gets coefficients of 0. Otherwise, with the centred Gram matrix ``G``, cross products ``R``, and ``A = G + ridge diag(G)``::
+    of their stretch, gets coefficients of 0. Otherwise, with the centred Gram matrix ``G``, cross
+    products ``R``, and ``A = G + ridge diag(G)``::
 
         b = inv(A) R
         z = b / se,   se[fi, j] = sigma[j] sqrt(inv(A)[fi, fi])

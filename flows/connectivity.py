@@ -5,7 +5,6 @@ from typing import Annotated, Any
 from prefect import flow
 from pydantic import Field
 
-from connflow.recording.culture import CultureParams
 from connflow.recording.network import NetworkParams
 from connflow.recording.params import RecordingParams
 from connflow.store import ArtifactRef
@@ -17,7 +16,7 @@ from flows.running.run import Run, name_run
 from flows.running.runner import run_on
 from flows.wiring import ConnectivityFlowParams as ConnectivityFlowParams
 from flows.wiring import Steps, image, infer, score
-from tasks.recording import join_recordings, read_recording, simulate_culture, simulate_network
+from tasks.recording import join_recordings, read_recording, simulate_network
 from tasks.report import write_report
 
 INTERMEDIATE = ("binning", "calcium", "deconvolution")
@@ -28,11 +27,7 @@ Place = Annotated[str, Field(title="path or URL")]
 
 @flow(name="infer-connectivity", flow_run_name=name_run, persist_result=False)
 def infer_connectivity(
-    recording: NetworkParams
-    | CultureParams
-    | Place
-    | list[Place | ArtifactRef]
-    | ArtifactRef = NetworkParams(),
+    recording: NetworkParams | Place | list[Place | ArtifactRef] | ArtifactRef = NetworkParams(),
     params: ConnectivityFlowParams = ConnectivityFlowParams(),
     profile: str = "local",
     store: str | None = None,
@@ -41,8 +36,8 @@ def infer_connectivity(
     """Infer who drives whom from a recording, and report on it.
 
     Args:
-        recording: What to infer from: parameters of a network or culture to simulate, the path or
-            URL of a recording (or several, of the same units), or the ref of a recording artifact.
+        recording: What to infer from: parameters of a network to simulate, the path or URL of a
+            recording (or several, of the same units), or the ref of a recording artifact.
         params: The path through the flow, and a section per step.
         profile: Where tasks are executed: a profile's name, or the path of a YAML file.
         store: Root of the artifact store; `$CONNFLOW_STORE` or `./store` if None.
@@ -79,15 +74,13 @@ def infer_connectivity(
 
 def _recording(
     run: Run | PlannedRun,
-    recording: NetworkParams | CultureParams | ArtifactRef | str | list[str | ArtifactRef],
+    recording: NetworkParams | ArtifactRef | str | list[str | ArtifactRef],
     params: RecordingParams,
 ) -> ArtifactRef:
     if isinstance(recording, ArtifactRef):
         return recording
     if isinstance(recording, NetworkParams):
         return run.wait("recording", simulate_network.submit(recording))
-    if isinstance(recording, CultureParams):
-        return run.wait("recording", simulate_culture.submit(recording))
     if isinstance(recording, str):
         return run.wait("recording", read_recording.submit(recording, params))
     parts = [_recording(run, one, params) for one in recording]

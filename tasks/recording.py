@@ -4,8 +4,7 @@ from typing import TYPE_CHECKING
 
 from connflow import recording as recordings
 from connflow.blocks import TIME_BLOCK, split
-from connflow.recording import RECORDING_VERSION, RecordingParams, culture, network, readers
-from connflow.recording.culture import CULTURE_VERSION, CultureParams
+from connflow.recording import RECORDING_VERSION, RecordingParams, network, readers
 from connflow.recording.network import NETWORK_VERSION, NetworkParams
 from connflow.store import ArtifactRef, ArtifactWriter, Block, Store
 from tasks._blocks import time_stream, time_variable, trace_variable
@@ -30,12 +29,6 @@ def simulate_network(store: Store, artifact: ArtifactWriter, params: NetworkPara
     _write(artifact, network.simulate_network(params))
 
 
-@step("recording", CULTURE_VERSION, run_name="culture of {params.n_units}")
-def simulate_culture(store: Store, artifact: ArtifactWriter, params: CultureParams) -> None:
-    """Simulate a bursting culture and film every unit, with the true wiring."""
-    _write(artifact, culture.simulate_culture(params))
-
-
 @step("recording", RECORDING_VERSION, run_name="joined", package="connflow.recording")
 def join_recordings(store: Store, artifact: ArtifactWriter, parts: tuple[ArtifactRef, ...]) -> None:
     """Lay several recordings of the same units one after the other, with gaps between them."""
@@ -43,14 +36,13 @@ def join_recordings(store: Store, artifact: ArtifactWriter, parts: tuple[Artifac
 
 
 def foresee_recording(
-    params: NetworkParams | CultureParams | RecordingParams, uri: str | None = None
+    params: NetworkParams | RecordingParams, uri: str | None = None
 ) -> "xr.Dataset":
     """Return what a recording will hold, without its data where that can be known without it."""
-    if not isinstance(params, RecordingParams):
+    if isinstance(params, NetworkParams):
         import xarray as xr
 
-        signal = "spikes" if isinstance(params, NetworkParams) else "fluorescence"
-        return xr.Dataset({"weights": (("source", "target"), [[0]])}, attrs={"signal": signal})
+        return xr.Dataset({"weights": (("source", "target"), [[0]])}, attrs={"signal": "spikes"})
     assert uri is not None
     recording = readers.read_recording(uri, params)
     if isinstance(recording, recordings.FluorescenceRecording):

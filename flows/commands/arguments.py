@@ -1,6 +1,5 @@
 """What commands have in common: the store, refs into it, recordings, and parameters."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,8 +9,6 @@ import yaml
 from connflow.errors import InvalidInputError
 
 if TYPE_CHECKING:  # costs time, which --help need not wait for
-    from connflow.recording.culture import CultureParams
-    from connflow.recording.network import NetworkParams
     from connflow.store import ArtifactRef
 
 
@@ -34,15 +31,6 @@ def find_recording(text: str) -> "ArtifactRef | str":
 
     is_ref = text.startswith("recording/") and not Path(text).exists()
     return ArtifactRef.parse(text) if is_ref else text
-
-
-def read_simulation(values: Mapping[str, Any]) -> "NetworkParams | CultureParams":
-    """Return what the section `network` says is to be simulated: a network, or a culture."""
-    from connflow.recording.culture import CultureParams
-    from connflow.recording.network import NetworkParams
-
-    is_culture = values.get("source") == "culture"
-    return CultureParams.parse(values) if is_culture else NetworkParams.parse(values)
 
 
 def read_params(file: Path | None, assignments: list[str]) -> dict[str, Any]:

@@ -22,7 +22,6 @@ from flows.commands.arguments import (
     VerboseOption,
     find_recording,
     read_params,
-    read_simulation,
 )
 from flows.commands.console import console, quiet_prefect, readable_errors
 from flows.commands.plan_tables import show_plan, show_repairs
@@ -94,9 +93,10 @@ def connectivity(
 
 def _flow_arguments(recordings: list[str], values: dict[str, Any]) -> dict[str, Any]:
     """Return the flow's recording and params, from the command's."""
+    from connflow.recording.network import NetworkParams
     from flows.connectivity import ConnectivityFlowParams
 
-    network = read_simulation(values.pop("network", {}))
+    network = NetworkParams.parse(values.pop("network", {}))
     found = [find_recording(recording) for recording in recordings]
     several = found[0] if len(found) == 1 else found
     return {

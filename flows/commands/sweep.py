@@ -15,7 +15,6 @@ from flows.commands.arguments import (
     find_recording,
     read_assignment,
     read_params,
-    read_simulation,
 )
 from flows.commands.console import console, quiet_prefect, readable_errors
 
@@ -129,12 +128,14 @@ def _argument_name(name: str) -> str:
 
 def _arguments(recording: str | None, values: dict[str, Any]) -> dict[str, Any]:
     """Return what all trials give the flow, from the command's options."""
+    from connflow.recording.network import NetworkParams
+
     network = values.pop("network", None)
     arguments: dict[str, Any] = {"params": values} if values else {}
     if recording is not None:
         arguments["recording"] = find_recording(recording)
     elif network is not None:
-        arguments["recording"] = read_simulation(network)
+        arguments["recording"] = NetworkParams.parse(network)
     return arguments
 
 

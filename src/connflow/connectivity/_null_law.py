@@ -4,6 +4,7 @@ The density on a grid is the inverse Fourier transform of a product of character
 for each independent part of z. See `connflow.connectivity.null`.
 """
 
+import warnings
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
@@ -157,9 +158,13 @@ def most_likely(grid: Grid, *, effects: bool) -> Law:
         return float(surprise.sum() / 2 / grid.counts.sum() - likelihood + 100 * too_wide**2)
 
     options = {"maxiter": 300, "gtol": 3e-6}
-    found = [
-        minimize(loss, np.array(start)[:n_free], method="BFGS", options=options) for start in STARTS
-    ]
+    with warnings.catch_warnings():
+        # one start may not come to an end; the best of several counts
+        warnings.filterwarnings("ignore", "The line search algorithm", RuntimeWarning)
+        found = [
+            minimize(loss, np.array(start)[:n_free], method="BFGS", options=options)
+            for start in STARTS
+        ]
     best = min(found, key=lambda one: float(one.fun))
     return Law(*best.x, *PRIOR_MEAN[n_free:])
 

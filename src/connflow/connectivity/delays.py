@@ -6,10 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from connflow.blocks import MapBlocks, split
-from connflow.connectivity.activity import Activity, SpikeTrains, Traces
-from connflow.connectivity.events import correlograms
+from connflow.connectivity.activity import Activity, Traces
 from connflow.connectivity.moments import accumulate_moments
+from connflow.connectivity.pairwise import count_pairs, delays_of
 from connflow.connectivity.params import ConnectivityParams
+from connflow.connectivity.spike_index import SpikeIndex, index_spikes
 
 RESOLUTION_S = 0.0005
 """Delays of spikes are told apart to this, or to the recording's own resolution if coarser."""
@@ -43,24 +44,17 @@ def find_delays(
     if isinstance(activity, Traces):
         return _delays_of_traces(activity, weight, params, map_blocks)
     coarse = activity.coarsened(RESOLUTION_S)
-    lags = _lags(params, coarse.interval_s)
+    lags = delays_of(params, coarse.interval_s)
     blocks = split(activity.n_units, _SOURCE_BLOCK)
-    compute = partial(_delays_of_sources, coarse, lags, np.sign(weight).astype(np.int8))
-    return np.concatenate(list(map_blocks(compute, blocks)))
+    compute = partial(_strongest, index_spikes(coarse), lags, np.sign(weight).astype(np.int8))
+    place = np.concatenate(list(map_blocks(compute, blocks)))
+    return np.asarray((lags[0] + place) * coarse.interval_s, np.float32)
 
 
-def _lags(params: ConnectivityParams, interval_s: float) -> NDArray[np.int64]:
-    first = max(1, round(params.delay_min_s / interval_s))
-    return np.arange(first, max(first, round(params.delay_max_s / interval_s)) + 1)
-
-
-def _delays_of_sources(
-    trains: SpikeTrains, lags: NDArray[np.int64], sign: NDArray[np.int8], rows: slice
-) -> NDArray[np.float32]:
-    sources, longest = np.arange(rows.start, rows.stop), int(lags[-1])
-    counts = correlograms(trains, longest, sources=sources)[longest + lags]
-    place = (counts * sign[rows]).argmax(axis=0)
-    return np.asarray(lags[place] * trains.interval_s, np.float32)
+def _strongest(
+    index: SpikeIndex, lags: tuple[int, int], sign: NDArray[np.int8], rows: slice
+) -> NDArray[np.intp]:
+    return np.asarray((count_pairs(index, lags, rows) * sign[rows]).argmax(axis=0))
 
 
 def _delays_of_traces(
@@ -69,10 +63,10 @@ def _delays_of_traces(
     params: ConnectivityParams,
     map_blocks: MapBlocks,
 ) -> NDArray[np.float32]:
-    lags = _lags(params, activity.interval_s)
-    if len(lags) == 1:
-        return np.full(weight.shape, lags[0] * activity.interval_s, np.float32)
-    windows = [(int(lag), int(lag)) for lag in lags]
+    first, last = delays_of(params, activity.interval_s)
+    if first == last:
+        return np.full(weight.shape, first * activity.interval_s, np.float32)
+    windows = [(lag, lag) for lag in range(first, last + 1)]
     moments = accumulate_moments(activity, windows, with_gram=False, map_blocks=map_blocks)
     place = (moments.centred().cross * np.sign(weight)).argmax(axis=0)
-    return np.asarray(lags[place] * activity.interval_s, np.float32)
+    return np.asarray((first + place) * activity.interval_s, np.float32)

@@ -8,6 +8,7 @@ pairs of spikes within a window, ``n_spikes * n_units * rate * window``.
 from collections.abc import Sequence
 from functools import partial
 from itertools import combinations_with_replacement
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -128,9 +129,10 @@ def correlograms(
     largest = int(np.diff(index.starts).max()) * _most_at_once(index)
     dtype: type[np.integer] = np.int32 if largest < 2**31 else np.int64
     blocks = split(len(rows), ROW_BLOCK)
-    compute = partial(_count_lags, index, lags, dtype, rows, columns)
+    compute = partial(count_lags, index, lags, dtype, targets=columns)
+    parts = map_blocks(compute, [rows[block] for block in blocks])
     counts = np.empty((2 * max_lag + 1, len(rows), len(columns)), dtype)
-    for block, part in zip(blocks, track(map_blocks(compute, blocks), len(blocks)), strict=True):
+    for block, part in zip(blocks, track(parts, len(blocks)), strict=True):
         counts[max_lag + lags[0] :, block] = part
     if is_square:  # what comes d ticks later to one comes d ticks earlier to the other
         for lag in range(1, max_lag + 1):
@@ -146,18 +148,23 @@ def _most_at_once(index: SpikeIndex) -> int:
     return int(np.diff(np.concatenate(([0], changes, [len(tick)]))).max(initial=1))
 
 
-def _count_lags(
+def count_lags(
     index: SpikeIndex,
     lags: tuple[int, int],
-    dtype: type[np.integer],
+    dtype: type[np.number],
     sources: NDArray[np.intp],
-    targets: NDArray[np.intp],
-    block: slice,
-) -> NDArray[np.integer]:
-    n_lags = lags[1] - lags[0] + 1
-    row = np.empty((n_lags, index.n_units), dtype)
-    counts = np.empty((n_lags, block.stop - block.start, len(targets)), dtype)
-    for number, source in enumerate(sources[block]):
+    targets: NDArray[np.intp] | slice,
+) -> NDArray[Any]:
+    """Count the pairs of some units by the ticks between them, source by source.
+
+    Returns
+    -------
+    (n_lags, n_sources, n_targets)
+        For the lags ``first..last``.
+    """
+    row = np.empty((lags[1] - lags[0] + 1, index.n_units), dtype)
+    counts = np.empty((len(row), len(sources), row[0, targets].size), dtype)
+    for number, source in enumerate(sources):
         row[:] = 0
         _sweeps.sweep_lags(*index.walk(source), lags, row)
         counts[:, number] = row[:, targets]
@@ -231,9 +238,14 @@ def _mirror(gram: NDArray[np.float64], alone: NDArray[np.number]) -> None:
             gram[g, :, f] = gram[f, :, g].T
             continue
         square = gram[f, :, f]
-        for rows in split(len(square), _MIRROR_BLOCK):
-            for columns in split(rows.stop, _MIRROR_BLOCK):
-                both = square[rows, columns] + square[columns, rows].T
-                square[rows, columns] = both
-                square[columns, rows] = both.T
+        add_transpose(square)
         np.fill_diagonal(square, np.diag(square) + alone[f])
+
+
+def add_transpose(square: NDArray[np.float64]) -> None:
+    """Add the transpose to a square matrix, in place."""
+    for rows in split(len(square), _MIRROR_BLOCK):
+        for columns in split(rows.stop, _MIRROR_BLOCK):
+            both = square[rows, columns] + square[columns, rows].T
+            square[rows, columns] = both
+            square[columns, rows] = both.T

@@ -54,13 +54,13 @@ def choose_kernels(
 ) -> Kernels:
     """Return the kernels asked for, or those learned from the activity; see `learn_kernel`."""
     interval_s = activity.interval_s
-    windows = delay_windows(params, interval_s)
-    control = to_samples(params.delay_max_s, MEMORY * params.delay_max_s, interval_s)
-    control = max(control[0], windows[0][1] + 1), max(control[1], windows[-1][1] + 1)
     if params.kernel_start_s is not None or params.kernel_stop_s is not None:
         window, control = flat_kernels(params, interval_s)
         check_length(activity, control[1], 2)
         return Kernels(_heights([window], np.ones(1), control), {"kernel": "asked for"})
+    windows = delay_windows(params, interval_s)
+    start, end = _memory(params, interval_s)
+    control = max(start, windows[0][1] + 1), max(end, windows[-1][1] + 1)
     check_length(activity, control[1], 2)
     edges_s = [[first * interval_s, last * interval_s] for first, last in windows]
     notes: dict[str, object] = {"kernel_windows_s": edges_s}
@@ -81,8 +81,12 @@ def flat_kernels(params: ConnectivityParams, interval_s: float) -> tuple[Kernel,
     start_s = params.kernel_start_s or params.delay_min_s
     stop_s = params.kernel_stop_s or max(start_s, params.delay_max_s)
     window = to_samples(start_s, stop_s, interval_s)
-    _, end = to_samples(params.delay_max_s, MEMORY * params.delay_max_s, interval_s)
+    _, end = _memory(params, interval_s)
     return window, (window[1] + 1, max(end, window[1] + 1))
+
+
+def _memory(params: ConnectivityParams, interval_s: float) -> Kernel:
+    return to_samples(params.delay_max_s, MEMORY * params.delay_max_s, interval_s)
 
 
 def _checked_heights(params: ConnectivityParams, windows: list[Kernel]) -> NDArray[np.float64]:
@@ -170,13 +174,13 @@ def learn_kernel(
     heights = prior
     for _ in range(_ROUNDS):
         found = [
-            _likeliest_heights(fit(one, heights, params.ridge), other, prior)
+            _likeliest_heights(_fit(one, heights, params.ridge), other, prior)
             for one, other in turns
         ]
         heights = np.mean(found, axis=0)
     gain = sum(
-        _held_out(fit(one, heights, params.ridge), other)
-        - _held_out(fit(one, np.ones(len(windows)), params.ridge), other)
+        _held_out(_fit(one, heights, params.ridge), other)
+        - _held_out(_fit(one, np.ones(len(windows)), params.ridge), other)
         for one, other in turns
     )
     return heights, float(gain)
@@ -190,14 +194,13 @@ class _Fit:
     prediction has: unsure ones are left out, a unit's own and the control stay in.
     """
 
-    heights: NDArray[np.float64]
     tested: NDArray[np.float64]
     whole: NDArray[np.float64]
     rest: NDArray[np.float64]
     variance: NDArray[np.float64]
 
 
-def fit(moments: Moments, heights: NDArray[np.float64], ridge: float) -> _Fit:
+def _fit(moments: Moments, heights: NDArray[np.float64], ridge: float) -> _Fit:
     """Regress on the kernel of these heights and on the control."""
     mix = np.zeros((2, len(heights) + 1))
     mix[0, :-1], mix[1, -1] = heights, 1
@@ -206,7 +209,7 @@ def fit(moments: Moments, heights: NDArray[np.float64], ridge: float) -> _Fit:
     tested = b[0] * _is_sure(solution.z(0))
     rest = np.einsum("kf,kij->fij", mix, np.stack([np.diag(np.diag(b[0])), b[1]]))
     whole = np.einsum("kf,kij->fij", mix, b)
-    return _Fit(heights, tested, whole, rest, variance)
+    return _Fit(tested, whole, rest, variance)
 
 
 def _is_sure(z: NDArray[np.float64]) -> NDArray[np.bool_]:

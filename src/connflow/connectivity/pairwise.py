@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.special import log_ndtr, ndtri_exp
 
 from connflow.blocks import MapBlocks, split
-from connflow.connectivity import _sweeps
+from connflow.connectivity.events import count_lags
 from connflow.connectivity.kernels import to_samples
 from connflow.connectivity.params import ConnectivityParams
 from connflow.connectivity.spike_index import SpikeIndex
@@ -54,12 +54,7 @@ def count_pairs(index: SpikeIndex, lags: tuple[int, int], rows: slice) -> NDArra
         tile = np.zeros((n_rows, *shape), np.int32)
         _sweep_time(index.ticks, index.units, index.bounds, lags, rows.start, tile)
         return np.moveaxis(tile, 0, 1).astype(np.float64, order="C")
-    counts, row = np.empty((shape[0], n_rows, shape[1])), np.empty(shape, np.int64)
-    for number in range(n_rows):
-        row[:] = 0
-        _sweeps.sweep_lags(*index.walk(rows.start + number), lags, row)
-        counts[:, number] = row
-    return counts
+    return count_lags(index, lags, np.float64, np.arange(rows.start, rows.stop), slice(None))
 
 
 @numba.njit(cache=True, nogil=True)

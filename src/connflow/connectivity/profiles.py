@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from connflow.blocks import MapBlocks, split
 from connflow.connectivity import _profile_sweeps as sweeps
 from connflow.connectivity.activity import Activity, SpikeTrains
+from connflow.connectivity.events import add_transpose, sum_own
 from connflow.connectivity.moments import Moments, trace_moments
 from connflow.connectivity.spike_index import SpikeIndex, index_spikes
 from connflow.progress import track
@@ -81,13 +82,13 @@ def event_profile_moments(
         cross[:, rows] = sums[:, :, n_kernels**2 : n_sums].transpose(2, 0, 1)
     total, alone = sweeps.sum_features(index.ticks, index.units, index.segments, heights, n_units)
     _complete(gram, alone)
-    n_targets = _count_targets(index, past)
+    target_sum, target_square = sum_own(index, (0, 0), past)
     square = gram.reshape(n_kernels * n_units, -1)
     return Moments(
         n_bins=int(np.maximum(np.diff(index.segments) - past, 0).sum()),
         feature_sum=total.astype(np.float64),
-        target_sum=n_targets[0],
-        target_square=n_targets[1],
+        target_sum=target_sum.astype(np.float64),
+        target_square=target_square.astype(np.float64),
         gram=square,
         feature_square=np.diag(square).reshape(n_kernels, n_units).copy(),
         cross=cross,
@@ -117,27 +118,8 @@ def _complete(gram: NDArray[np.float64], alone: NDArray[np.int64]) -> None:
     """Add the transpose to a half Gram matrix in place, and each spike's product with itself."""
     n_kernels, n_units = gram.shape[:2]
     square = gram.reshape(n_kernels * n_units, n_kernels * n_units)
-    size = 512
-    for rows in split(len(square), size):
-        for columns in split(rows.stop, size):
-            both = square[rows, columns] + square[columns, rows].T
-            square[rows, columns] = both
-            square[columns, rows] = both.T
+    add_transpose(square)
     units = np.arange(n_units)
     for f in range(n_kernels):
         for g in range(n_kernels):
             gram[f, units, g, units] += alone[:, f, g]
-
-
-def _count_targets(index: SpikeIndex, past: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return each unit's spikes at ticks with a whole past, and the sum of its squared counts."""
-    home = np.searchsorted(index.segments[:, 0], index.ticks, side="right") - 1
-    is_target = index.ticks >= index.segments[home, 0] + past
-    units, ticks = index.units[is_target], index.ticks[is_target]
-    spikes = units.astype(np.int64) * (int(index.ticks[-1]) + 1) + ticks if len(units) else units
-    _, first, counts = np.unique(spikes, return_index=True, return_counts=True)
-    total = np.bincount(units, minlength=index.n_units).astype(np.float64)
-    square = np.bincount(
-        units[first], weights=counts.astype(np.float64) ** 2, minlength=index.n_units
-    )
-    return total, np.asarray(square, np.float64)

@@ -1,0 +1,96 @@
+"""From the probabilities of boundaries to times: mean, median, shortest interval.
+
+A changepoint lies anywhere within half a bin of a boundary; its distribution is the histogram of
+boundaries, flat within a bin, so that intervals are no coarser than what is known.
+"""
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+def histogram_boundaries(drawn: NDArray[np.int64], n_bins: int) -> Floats:
+    """Return the share of draws of each boundary.
+
+    Parameters
+    ----------
+    drawn : (n_draws, n_trials, n_boundaries)
+    n_bins : int
+
+    Returns
+    -------
+    (n_trials, n_boundaries, n_bins + 1)
+    """
+    shares = np.zeros((*drawn.shape[1:], n_bins + 1))
+    rows = np.indices(drawn.shape)
+    np.add.at(shares, (rows[1], rows[2], drawn), 1 / max(len(drawn), 1))
+    return shares
+
+
+def mean_boundary(probability: Floats) -> Floats:
+    """Return the mean of each distribution over boundaries 0, 1, ..., bins."""
+    return np.asarray(probability @ np.arange(probability.shape[-1]))
+
+
+def quantile(probability: Floats, share: float) -> Floats:
+    """Return the place, in bins, below which lies `share` of each distribution."""
+    return _quantiles(_rows(probability), share).reshape(probability.shape[:-1])
+
+
+def shortest_interval(probability: Floats, coverage: float) -> tuple[Floats, Floats]:
+    """Return the ends, in bins, of the shortest interval that holds `coverage`.
+
+    Examples
+    --------
+    >>> low, high = shortest_interval(np.array([0.0, 0.0, 1.0, 0.0]), 0.9)
+    >>> round(float(high - low), 6), 1.5 <= float(low) <= float(high) <= 2.5
+    (0.9, True)
+    """
+    low, high = _shortest(_rows(probability), coverage)
+    shape = probability.shape[:-1]
+    return low.reshape(shape), high.reshape(shape)
+
+
+def _rows(probability: Floats) -> Floats:
+    return np.ascontiguousarray(probability.reshape(-1, probability.shape[-1]))
+
+
+@numba.njit(cache=True, nogil=True)
+def _place(cumulative: Floats, share: float) -> float:
+    """Return where a distribution function, piecewise linear between bins' edges, has a value."""
+    k = min(np.searchsorted(cumulative, share), len(cumulative) - 1)
+    below = cumulative[k - 1] if k > 0 else 0.0
+    step = cumulative[k] - below
+    return k - 0.5 + ((share - below) / step if step > 0 else 0.5)
+
+
+@numba.njit(cache=True, nogil=True)
+def _quantiles(rows: Floats, share: float) -> Floats:
+    found = np.empty(len(rows))
+    for row in range(len(rows)):
+        cumulative = np.cumsum(rows[row])
+        found[row] = _place(cumulative, share * cumulative[-1])
+    return found
+
+
+@numba.njit(cache=True, nogil=True)
+def _shortest(rows: Floats, coverage: float) -> tuple[Floats, Floats]:
+    low, high = np.empty(len(rows)), np.empty(len(rows))
+    for row in range(len(rows)):
+        cumulative = np.cumsum(rows[row])
+        total = cumulative[-1]
+        middle = total * (1 - coverage) / 2
+        best_low = _place(cumulative, middle)
+        best_high = _place(cumulative, total - middle)
+        # the shortest one starts or ends at an edge of the histogram
+        for edge in cumulative:
+            for start in (edge, edge - coverage * total):
+                if 0 <= start <= total * (1 - coverage):
+                    here = _place(cumulative, start + 1e-12 * total)
+                    there = _place(cumulative, start + coverage * total)
+                    if there - here < best_high - best_low - 1e-9:
+                        best_low, best_high = here, there
+        low[row], high[row] = best_low, best_high
+    return low, high

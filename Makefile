@@ -1,7 +1,7 @@
 # All set-up happens here, into .venv. `make demo` and `make test` are all that a newcomer needs.
 PYTHON ?= python3
 BIN := .venv/bin
-EXTRAS := dev,mlflow,nest,s3
+EXTRAS := arviz,dev,mlflow,nest,s3
 export PREFECT_SERVER_ANALYTICS_ENABLED = false
 export DO_NOT_TRACK = 1
 

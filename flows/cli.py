@@ -2,6 +2,7 @@
 
 import typer
 
+from flows.commands.changepoint import changepoint, changepoint_batch, fits
 from flows.commands.connectivity import connectivity
 from flows.commands.server import deploy, server_app
 from flows.commands.slurm import profile_app, slurm_app
@@ -15,7 +16,10 @@ app = typer.Typer(
 )
 run_app = typer.Typer(help="Run a flow.", no_args_is_help=True)
 run_app.command("connectivity")(connectivity)
+run_app.command("changepoint")(changepoint)
+run_app.command("changepoint-batch")(changepoint_batch)
 run_app.command("sweep")(sweep)
+app.command("fits")(fits)
 app.add_typer(run_app, name="run")
 app.add_typer(store_app, name="store")
 app.add_typer(profile_app, name="profile")

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from connflow import connectivity
 from connflow import recording as recordings
+from connflow import trials
 from connflow.store import ArtifactRef, Store
 
 if TYPE_CHECKING:
@@ -17,6 +18,13 @@ def open_recording(store: Store, ref: ArtifactRef) -> "recordings.Recording":
     """Read a recording artifact into memory."""
     return recordings.recording_from_dataset(
         store.open_dataset(ref), store.read_table(ref, "units")
+    )
+
+
+def open_trials(store: Store, ref: ArtifactRef) -> "trials.Trials":
+    """Read a trials artifact into memory."""
+    return trials.trials_from_dataset(
+        store.open_dataset(ref), store.read_table(ref, "units"), store.read_table(ref, "trials")
     )
 
 

@@ -4,10 +4,8 @@ from connflow import report
 from connflow.report import REPORT_VERSION, ReportParams
 from connflow.store import ArtifactRef, ArtifactWriter, Store, upstream
 from tasks._inputs import open_excerpt, open_recording
+from tasks._pages import write_page
 from tasks._step import step
-
-PAGE = "report.html"
-FIGURES = "figures"
 
 
 @step("report", REPORT_VERSION, run_name="{params.title}")
@@ -43,9 +41,7 @@ def write_report(
         ),
         params,
     )
-    artifact.write_file(PAGE, page.html.encode())
-    for name, image in page.figures.items():
-        artifact.write_file(f"{FIGURES}/{name}.png", image)
+    write_page(artifact, page.html, page.figures)
 
 
 def _assumptions(store: Store, expectation: ArtifactRef | None) -> list[str]:

@@ -4,7 +4,7 @@ from connflow import sweep
 from connflow.store import ArtifactRef, Provenance, Store, derive_key
 from connflow.store.environment import source_digest
 from connflow.sweep import SWEEP_VERSION, SweepRecord
-from tasks.report import FIGURES, PAGE
+from tasks._pages import FIGURES, PAGE
 
 WORD = "sweep"
 FIGURE = f"{FIGURES}/score_by_parameter.png"

@@ -25,11 +25,24 @@ RefArgument = Annotated[
 ]
 
 
-def find_recording(text: str) -> "ArtifactRef | str":
-    """Return the ref that ``recording/KEY`` names; anything else is a path or URL as it is."""
+ParamsOption = Annotated[
+    Path | None, typer.Option(help="YAML file of parameters, one section per step.")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="One parameter, e.g. connectivity.lags=[1,2] or changepoint.n_states=4. Repeatable.",
+    ),
+]
+
+
+def find_input(text: str, step: str = "recording") -> "ArtifactRef | str":
+    """Return the ref that ``<step>/KEY`` names; anything else is a path or URL as it is."""
     from connflow.store import ArtifactRef
 
-    is_ref = text.startswith("recording/") and not Path(text).exists()
+    is_ref = text.startswith(f"{step}/") and not Path(text).exists()
     return ArtifactRef.parse(text) if is_ref else text
 
 

@@ -1,30 +1,22 @@
 """`connflow run connectivity`: the connectivity flow, its plan, and its steps as they go."""
 
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.progress import (
-    BarColumn,
-    Progress,
-    SpinnerColumn,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-)
 
 from flows.commands.arguments import (
+    ParamsOption,
     ProfileOption,
+    SetOption,
     StoreOption,
     VerboseOption,
-    find_recording,
+    find_input,
     read_params,
 )
-from flows.commands.console import console, quiet_prefect, readable_errors
+from flows.commands.console import quiet_prefect, readable_errors
 from flows.commands.plan_tables import show_plan, show_repairs
+from flows.commands.step_table import step_table
 
 
 def connectivity(
@@ -35,17 +27,8 @@ def connectivity(
             "recordings of the same units. Without it a network is simulated."
         ),
     ] = None,
-    params: Annotated[
-        Path | None, typer.Option(help="YAML file of parameters, one section per step.")
-    ] = None,
-    assignments: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="NAME=VALUE",
-            help="One parameter, e.g. connectivity.lags=[1,2]. Repeatable.",
-        ),
-    ] = None,
+    params: ParamsOption = None,
+    assignments: SetOption = None,
     profile: ProfileOption = "local",
     store: StoreOption = None,
     plan: Annotated[
@@ -82,7 +65,7 @@ def connectivity(
                 show_plan(planned)
                 return
             show_repairs(remove_damaged(planned))
-        with _step_table():
+        with step_table():
             result = infer_connectivity(**arguments, drop_intermediate=drop_intermediate)
         if metrics is not None:
             from flows.commands.metrics import write_metrics
@@ -97,42 +80,9 @@ def _flow_arguments(recordings: list[str], values: dict[str, Any]) -> dict[str, 
     from flows.connectivity import ConnectivityFlowParams
 
     network = NetworkParams.parse(values.pop("network", {}))
-    found = [find_recording(recording) for recording in recordings]
+    found = [find_input(recording) for recording in recordings]
     several = found[0] if len(found) == 1 else found
     return {
         "recording": several if found else network,
         "params": ConnectivityFlowParams.parse(values),
     }
-
-
-@contextmanager
-def _step_table() -> Iterator[None]:
-    """Show each step as a line with its state, and how far the running one is."""
-    from connflow.progress import reporting_to
-    from flows.running.run import listening
-
-    progress = Progress(
-        SpinnerColumn(finished_text=" "),
-        TextColumn("{task.description:<14}"),
-        BarColumn(bar_width=24),
-        TextColumn("{task.fields[state]:<10}"),
-        TimeElapsedColumn(),
-        console=console,
-    )
-    lines: dict[str, TaskID] = {}
-
-    def on_step(step: str, state: str) -> None:
-        if step not in lines:
-            lines[step] = progress.add_task(step, total=1.0, state=state)
-        done = state in ("Completed", "Cached")
-        progress.update(lines[step], state=state, completed=1.0 if done else 0.0)
-
-    def on_fraction(fraction: float) -> None:
-        running = [line for line in progress.tasks if line.fields["state"] == "Running"]
-        if running:
-            progress.update(running[-1].id, completed=min(fraction, 0.99))
-
-    began = time.perf_counter()
-    with progress, listening(on_step), reporting_to(on_fraction):
-        yield
-    console.print(f"done in {time.perf_counter() - began:.1f} s")

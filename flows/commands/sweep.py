@@ -12,7 +12,7 @@ from flows.commands.arguments import (
     ProfileOption,
     StoreOption,
     VerboseOption,
-    find_recording,
+    find_input,
     read_assignment,
     read_params,
 )
@@ -133,7 +133,7 @@ def _arguments(recording: str | None, values: dict[str, Any]) -> dict[str, Any]:
     network = values.pop("network", None)
     arguments: dict[str, Any] = {"params": values} if values else {}
     if recording is not None:
-        arguments["recording"] = find_recording(recording)
+        arguments["recording"] = find_input(recording)
     elif network is not None:
         arguments["recording"] = NetworkParams.parse(network)
     return arguments

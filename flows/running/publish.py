@@ -12,7 +12,7 @@ from prefect.artifacts import (
 from connflow.sizes import size
 from connflow.store import ArtifactRef, Store
 from tasks._publish import best_effort, shapes
-from tasks.report import FIGURES, PAGE
+from tasks._pages import FIGURES, PAGE
 
 _SHOWN_STATES = {"Completed": "made", "Cached": "cached"}
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from connflow.errors import ArtifactNotFoundError
 from connflow.store import ArtifactRef, Store
-from tasks.report import PAGE
+from tasks._pages import PAGE
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -22,7 +22,7 @@ from connflow.errors import first_line
 from connflow.store.environment import git_state
 from connflow.store.ref import canonical_json
 from flows.running.result import FlowResult
-from tasks.report import PAGE
+from tasks._pages import PAGE
 
 if TYPE_CHECKING:  # imported where it is used: most runs are not tracked
     from mlflow import MlflowClient

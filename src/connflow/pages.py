@@ -3,8 +3,8 @@
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 
-def load_template(package: str) -> Template:
-    """Load ``page.html.j2`` of a package: values are escaped, and one that is missing raises."""
+def load_template(package: str, name: str = "page.html.j2") -> Template:
+    """Load a template of a package: values are escaped, and one that is missing raises."""
     environment = Environment(
         loader=PackageLoader(package, "."),
         autoescape=True,
@@ -12,4 +12,4 @@ def load_template(package: str) -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("page.html.j2")
+    return environment.get_template(name)

@@ -135,6 +135,8 @@ def fill_skipping(log_likelihood: Floats, log_dwell: Floats, scores: Floats) -> 
 @_compile
 def sides(k: int, dwell: int, n_states: int, reach: int) -> tuple[int, int]:
     """Return how many bins of a state belong to the transitions into it and out of it."""
+    if n_states == 1:
+        return 0, 0
     if k == 0:
         return 0, min(reach, dwell)
     if k == n_states - 1:

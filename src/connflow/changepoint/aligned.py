@@ -73,10 +73,10 @@ def align_activity(
     """
     _check(values, starts, half_width_bins)
     population = average(values, axis=2)
-    windows = _windows(population, half_width_bins)
     own = _occupancy(starts, values.shape[1])
     others = _pool_by_condition(own, conditions) - own
-    around, control = _average_windows(windows, own), _average_windows(windows, others)
+    around = _average_around(population, own, half_width_bins)
+    control = _average_around(population, others, half_width_bins)
     return AlignedActivity(
         np.arange(-half_width_bins, half_width_bins),
         _average_units(values, starts, half_width_bins),
@@ -103,8 +103,9 @@ def standard_error(values: Floats) -> Floats:
 
 def divide(sums: NDArray[Any], counts: NDArray[Any]) -> Floats:
     """Return sums over counts; NaN where the count is 0."""
-    empty = np.full(np.shape(sums), np.nan)
-    return np.divide(sums, counts, out=empty, where=np.asarray(counts) > 0)
+    means = np.full(np.shape(sums), np.nan)
+    np.divide(sums, counts, out=means, where=np.asarray(counts) > 0)
+    return means
 
 
 def _check(values: Floats, starts: Floats, half_width_bins: int) -> None:
@@ -124,16 +125,9 @@ def _check(values: Floats, starts: Floats, half_width_bins: int) -> None:
         raise InvalidInputError(f"half_width_bins must be at least 1, not {half_width_bins}")
 
 
-def _windows(population: Floats, half_width_bins: int) -> Floats:
-    """Return what lies around each bin, (n_trials, n_time_bins, n_lags); NaN outside the trial."""
-    padding = ((0, 0), (half_width_bins, half_width_bins - 1))
-    padded = np.pad(population, padding, constant_values=np.nan)
-    return sliding_window_view(padded, 2 * half_width_bins, axis=1)
-
-
 def _occupancy(starts: Floats, n_bins: int) -> Floats:
     """Return 1 at each trial's start and 0 elsewhere, (n_trials, n_time_bins)."""
-    return (starts[:, None] == np.arange(n_bins)).astype(np.float64)
+    return np.asarray(starts[:, None] == np.arange(n_bins), np.float64)
 
 
 def _pool_by_condition(own: Floats, conditions: Sequence[Any]) -> Floats:
@@ -143,11 +137,18 @@ def _pool_by_condition(own: Floats, conditions: Sequence[Any]) -> Floats:
     return np.asarray(is_same @ own)
 
 
-def _average_windows(windows: Floats, weights: Floats) -> Floats:
-    """Return each trial's mean around bins weighted by `weights`, (n_trials, n_lags)."""
-    is_seen = np.isfinite(windows)
-    sums = np.einsum("it,itl->il", weights, np.where(is_seen, windows, 0.0))
-    return divide(sums, np.einsum("it,itl->il", weights, is_seen.astype(np.float64)))
+def _average_around(population: Floats, weights: Floats, half_width_bins: int) -> Floats:
+    """Return each trial's mean around its bins, weighted, (n_trials, n_lags)."""
+    seen = np.isfinite(population)
+    sums = _sum_around(np.where(seen, population, 0.0), weights, half_width_bins)
+    return divide(sums, _sum_around(seen.astype(np.float64), weights, half_width_bins))
+
+
+def _sum_around(values: Floats, weights: Floats, half_width_bins: int) -> Floats:
+    """Return Σ_t weights[t] values[t + lag] of each trial; nothing lies outside it."""
+    padded = np.pad(values, ((0, 0), (half_width_bins, half_width_bins - 1)))
+    windows = sliding_window_view(padded, 2 * half_width_bins, axis=1)
+    return np.asarray(np.einsum("it,itl->il", weights, windows))
 
 
 def _average_units(values: Floats, starts: Floats, half_width_bins: int) -> Floats:

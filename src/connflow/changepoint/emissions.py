@@ -401,7 +401,7 @@ class Gaussian:
         one = 0.5 * (log_tau - np.log(2 * np.pi)) - 0.5 * (
             tau * posterior.mean**2 + 1 / posterior.kappa
         )
-        return Coefficients(one=one, x=tau * posterior.mean, xx=-0.5 * tau)
+        return Coefficients(one, tau * posterior.mean, np.broadcast_to(-0.5 * tau, one.shape))
 
     def divergence(self, posterior: Normals) -> Floats:
         """Return the sum of normal-gamma divergences."""
@@ -417,7 +417,7 @@ class Gaussian:
         noise = rng.standard_normal(posterior.mean.shape)
         mean = posterior.mean + noise / np.sqrt(posterior.kappa * tau)
         one = 0.5 * np.log(tau / (2 * np.pi)) - 0.5 * tau * mean**2
-        return Coefficients(one=one, x=tau * mean, xx=-0.5 * tau)
+        return Coefficients(one, tau * mean, np.broadcast_to(-0.5 * tau, one.shape))
 
     def level(self, posterior: Normals) -> Floats:
         """Return the mean."""

@@ -6,7 +6,8 @@ import numpy as np
 
 from connflow.changepoint.fit_view import FitView
 from connflow.changepoint.model_figures import draw_climb, draw_evidence
-from connflow.changepoint.state_figures import draw_aligned, draw_levels, draw_timing
+from connflow.changepoint.state_figures import draw_levels, draw_timing
+from connflow.changepoint.transition_figures import draw_aligned
 from connflow.changepoint.trial_figures import draw_examples, draw_overview
 from connflow.report.style import Drawing
 

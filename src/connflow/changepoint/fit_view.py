@@ -16,20 +16,6 @@ from connflow.trials import Trials
 
 Floats = NDArray[np.float64]
 
-# Okabe and Ito's palette, then three of Tol's: neighbours are told apart with any colour blindness.
-STATE_COLOURS = (
-    "#0072B2",
-    "#E69F00",
-    "#009E73",
-    "#CC79A7",
-    "#56B4E9",
-    "#D55E00",
-    "#3B4652",
-    "#BBA700",
-    "#882255",
-    "#A3ADB8",
-)
-
 
 @dataclass(frozen=True, eq=False)
 class FitView:
@@ -68,6 +54,11 @@ class FitView:
         return len(self.values)
 
     @property
+    def n_time_bins(self) -> int:
+        """Number of bins of the longest trial."""
+        return int(self.values.shape[1])
+
+    @property
     def n_units(self) -> int:
         """Number of units."""
         return int(self.values.shape[2])
@@ -80,12 +71,19 @@ class FitView:
     @property
     def edges_s(self) -> Floats:
         """Edges of the bins, (n_time_bins + 1,)."""
-        return self.t_start + self.bin_size_s * np.arange(self.values.shape[1] + 1)
+        return np.asarray(
+            self.t_start + self.bin_size_s * np.arange(self.n_time_bins + 1), np.float64
+        )
 
     @property
     def t_start(self) -> float:
         """Start of the first bin."""
         return float(self.fit.attrs["t_start"])
+
+    @property
+    def may_skip(self) -> bool:
+        """Whether a trial may leave states out."""
+        return self.fit.attrs.get("sequence") == "skipping"
 
     @property
     def is_counts(self) -> bool:
@@ -112,7 +110,7 @@ class FitView:
     @property
     def groups(self) -> list[str]:
         """Names of the groups of trials that have levels of their own."""
-        return [str(one) for one in self.fit["group"].to_numpy()]
+        return list(self.fit.attrs["groups"])
 
     @cached_property
     def state_probability(self) -> Floats:
@@ -142,10 +140,19 @@ class FitView:
         return self.fit[name].transpose(*dims).to_numpy().astype(np.float64)
 
     def start_bins(self, changepoint: int) -> Floats:
-        """Return the bin at the median of a changepoint, (n_trials,); NaN where there is none."""
-        times = self.changepoint("median")[:, changepoint]
-        bins = np.round((times - self.t_start) / self.bin_size_s)
-        return np.where((bins >= 0) & (bins < self.values.shape[1]), bins, np.nan)
+        """Return the bin at the median of a changepoint, (n_trials,).
+
+        NaN where there is none: outside the trial and, where a trial may skip states, into a state
+        that it skips or with which it begins.
+        """
+        bins = np.round((self.changepoint("median") - self.t_start) / self.bin_size_s)
+        start = bins[:, changepoint]
+        is_there = (start >= 0) & (start < self.n_time_bins)
+        if self.may_skip:
+            is_there &= start > 0
+        if self.may_skip and changepoint + 1 < self.n_changepoints:
+            is_there &= start < bins[:, changepoint + 1]
+        return np.where(is_there, start, np.nan)
 
     @cached_property
     def unit_order(self) -> NDArray[np.intp]:
@@ -192,13 +199,6 @@ def view_fit(
         )
     values = np.asarray(trials.values, np.float64)[np.ix_(rows, np.arange(len(fit.time)), columns)]
     return FitView(values, trials.table.iloc[rows], fit, tables or {})
-
-
-def state_colours(n_states: int) -> list[Any]:
-    """Return a colour for each state, in order."""
-    if n_states <= len(STATE_COLOURS):
-        return list(STATE_COLOURS[:n_states])
-    return [STATE_COLOURS[state % len(STATE_COLOURS)] for state in range(n_states)]
 
 
 def _find(wanted: NDArray[Any], ids: NDArray[Any], what: str) -> NDArray[np.intp]:

@@ -85,7 +85,8 @@ def _shortest(rows: Floats, coverage: float) -> tuple[Floats, Floats]:
         best_low = _place(cumulative, middle)
         best_high = _place(cumulative, total - middle)
         # the shortest one starts or ends at an edge of the histogram
-        for edge in cumulative:
+        for k in range(len(cumulative) + 1):
+            edge = cumulative[k - 1] if k > 0 else 0.0
             for start in (edge, edge - coverage * total):
                 if 0 <= start <= total * (1 - coverage):
                     here = _place(cumulative, start + 1e-12 * total)

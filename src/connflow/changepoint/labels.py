@@ -134,7 +134,6 @@ def label(found: Found, trials: Trials, params: ChangepointParams) -> xr.Dataset
         trial=trials.trial_ids,
         unit=trials.unit_ids,
         time=("time", trials.bin_starts_s, {"units": "s"}),
-        group=found.groups,
         state=np.arange(found.n_states),
         changepoint=np.arange(found.n_states - 1),
         trial_group=("trial", found.trial_group),
@@ -178,6 +177,7 @@ def _describe(found: Found, trials: Trials, params: ChangepointParams) -> dict[s
     return {
         **params.model_dump(mode="json", exclude_none=True),
         "n_states": found.n_states,
+        "groups": found.groups,
         "method": found.method,
         "evidence": float(best["evidence"]),
         "n_states_probability": float(best["probability"]),

@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from connflow.changepoint.fit_view import FitView
+from connflow.changepoint.panels import count_up, scale_nats
 from connflow.report.style import (
     COLOURS,
     FONT,
@@ -16,12 +16,11 @@ from connflow.report.style import (
     Drawing,
     new_figure,
     style_axes,
-    use_plain_log,
 )
 
 Values = NDArray[Any]
 
-SMALLEST_NATS = 1e-4
+_LINEAR_NATS = 1.0
 
 
 def draw_evidence(table: pd.DataFrame, n_states: int) -> Drawing:
@@ -34,6 +33,7 @@ def draw_evidence(table: pd.DataFrame, n_states: int) -> Drawing:
     style_axes(upper, ylabel="log evidence\nbelow the best (nats)")
     upper.plot(counts, below, "o-", color=COLOURS["curve"], linewidth=1.4, ms=5)
     _ring(upper, counts, below, n_states)
+    scale_nats(upper, below)
     style_axes(lower, "number of states", "probability")
     probability = table["probability"].to_numpy(np.float64)
     colours = [COLOURS["excitatory" if one == n_states else "none"] for one in counts]
@@ -41,7 +41,7 @@ def draw_evidence(table: pd.DataFrame, n_states: int) -> Drawing:
     _write_probabilities(lower, counts, probability)
     lower.set_ylim(0, 1.25)
     lower.set_yticks([0, 0.5, 1])
-    lower.xaxis.set_major_locator(MaxNLocator(integer=True))
+    count_up(lower)
     return Drawing(
         figure,
         "How many states",
@@ -58,11 +58,11 @@ def draw_climb(view: FitView) -> Drawing:
     figure = new_figure(FULL_WIDTH_IN if has_restarts else 5.2, 3.0)
     panels = figure.subplots(1, 2 if has_restarts else 1, squeeze=False)[0]
     n_iterations = _draw_trace(panels[0], view)
-    text = f"ELBO below its last value, over {n_iterations} iterations from the best start. "
+    text = f"ELBO over {n_iterations} iterations from the best start, less its last value. "
     if has_restarts:
         _draw_restarts(panels[1], view)
         text = (
-            f"Left: {text}Right: where each start ended, below the best; starts that fell behind "
+            f"Left: {text}Right: where each start ended, less the best; starts that fell behind "
             "were not taken to the end. Several at the top found the same fit."
         )
     return Drawing(
@@ -95,23 +95,20 @@ def _write_probabilities(axes: Axes, counts: Values, probability: Values) -> Non
 
 
 def _draw_trace(axes: Axes, view: FitView) -> int:
-    style_axes(axes, "iteration", "below the last ELBO (nats)")
+    style_axes(axes, "iteration", "ELBO less the last (nats)")
     elbo = view.read("elbo", "iteration")
     elbo = elbo[np.isfinite(elbo)]
-    below = np.maximum(elbo[-1] - elbo, SMALLEST_NATS)
-    axes.plot(np.arange(1, len(below) + 1), below, ".-", color=COLOURS["curve"], linewidth=1.3)
-    use_plain_log(axes)
-    axes.invert_yaxis()
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    return len(below)
+    below = elbo - elbo[-1]
+    axes.plot(np.arange(1, len(elbo) + 1), below, ".-", color=COLOURS["curve"], linewidth=1.3)
+    scale_nats(axes, below, _LINEAR_NATS)
+    count_up(axes)
+    return len(elbo)
 
 
 def _draw_restarts(axes: Axes, view: FitView) -> None:
-    style_axes(axes, "start, best first", "below the best ELBO (nats)")
+    style_axes(axes, "start, best first", "ELBO less the best (nats)")
     ends = np.sort(view.read("restart_elbo", "restart"))[::-1]
-    ends = ends[np.isfinite(ends)]
-    below = np.maximum(ends[0] - ends, SMALLEST_NATS)
+    below = ends[np.isfinite(ends)] - ends[0]
     axes.plot(np.arange(1, len(below) + 1), below, "o", color=COLOURS["inhibitory"], ms=5)
-    use_plain_log(axes)
-    axes.invert_yaxis()
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    scale_nats(axes, below, _LINEAR_NATS)
+    count_up(axes)

@@ -86,14 +86,13 @@ class Observations:
         """Return the log likelihood of each bin, (n_trials, n_bins, n_sets, n_states)."""
         n_sets, n_states, n_units = coefficients.x.shape
         columns = n_sets * n_states
-        one = np.broadcast_to(coefficients.one, coefficients.x.shape).reshape(columns, n_units)
+        one = coefficients.one.reshape(columns, n_units)
         if self._ones.shape[1] == 1:
             one = one.sum(axis=1, keepdims=True)
         total = self._x @ coefficients.x.reshape(columns, n_units).T + self._ones @ one.T
         if self._xx is not None:
             assert coefficients.xx is not None
-            xx = np.broadcast_to(coefficients.xx, coefficients.x.shape)
-            total += self._xx @ xx.reshape(columns, n_units).T
+            total += self._xx @ coefficients.xx.reshape(columns, n_units).T
         return total.reshape(self.n_trials, self.n_bins, n_sets, n_states)
 
     def sums(self, weights: Floats) -> Statistics:

@@ -117,3 +117,14 @@ class ChangepointParams(StepParams):
         if any(width <= 0 for width in self.widths_bins):
             raise ValueError(f"widths_bins must be above 0, not {list(self.widths_bins)}")
         return self
+
+
+class PageParams(StepParams):
+    """What the page about changepoints is called."""
+
+    title: str = Field("Changepoints", min_length=1, max_length=200, description="Title.")
+    failures: dict[str, str] = Field(
+        default_factory=dict,
+        description="Why a session could not be fitted at all, by its name; a run of many fits "
+        "fills this in.",
+    )

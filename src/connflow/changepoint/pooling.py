@@ -61,45 +61,60 @@ class Separate:
         return [self.emission.draw(one, rng) for one in self.posteriors(sums)]
 
 
+SHAPES = (1.0, 4.0, 16.0, 64.0, 256.0)
+"""Of the distribution of groups' rates around the common one: they vary by ``1 / sqrt(shape)``."""
+
+
 @dataclass(frozen=True, eq=False)
 class Hierarchical:
     """Poisson rates of the groups around a common one.
 
+    Notes
+    -----
+    λ_g ~ Gamma(shape, β), and β ~ Gamma(2, 2 mean / shape), for each state and unit; the shape is
+    that of `SHAPES` with the highest evidence.
+
     Parameters
     ----------
     emission : Poisson
-    shape : float
-        Rates of groups vary by ``1 / sqrt(shape)`` of the common one.
-
-    Notes
-    -----
-    λ_g ~ Gamma(shape, β), and β ~ Gamma(2, 2 mean / shape), for each state and unit.
     """
 
     emission: Poisson
-    shape: float = 4.0
-
-    @property
-    def _prior(self) -> tuple[float, Floats]:
-        return 2.0, 2.0 * self.emission.mean / self.shape
 
     def posteriors(self, sums: Sequence[Statistics]) -> list["_Pooled"]:
         """See `Pooling.posteriors`."""
-        c0, d0 = self._prior
-        c = c0 + len(sums) * self.shape
-        beta = np.broadcast_to(self.shape / self.emission.mean, sums[0].x.shape)
+        tried = [self._posteriors(sums, shape) for shape in SHAPES]
+        gains = [self._gain(sums, one) for one in tried]
+        best = np.argmax(gains, axis=0)  # (n_sets,)
+        sets = np.arange(len(best))
+        return [
+            _Pooled(*(np.stack(one)[best, sets] for one in zip(*map(_arrays, group), strict=True)))
+            for group in zip(*tried, strict=True)
+        ]
+
+    def _posteriors(self, sums: Sequence[Statistics], shape: float) -> list["_Pooled"]:
+        c0, d0 = _prior(shape, self.emission.mean)
+        c = c0 + len(sums) * shape
+        beta = np.broadcast_to(shape / self.emission.mean, sums[0].x.shape)
         for _ in range(_ROUNDS):
-            level = sum((self.shape + one.x) / (beta + one.n) for one in sums)
-            d = d0 + level
+            d = d0 + sum((shape + one.x) / (beta + one.n) for one in sums)
             beta = c / d
-        return [_Pooled(self.shape + one.x, beta + one.n, np.full_like(d, c), d) for one in sums]
+        every = (np.full_like(d, c), d, np.full_like(d, shape))
+        return [_Pooled(shape + one.x, beta + one.n, *every) for one in sums]
+
+    def _gain(self, sums: Sequence[Statistics], posteriors: Sequence["_Pooled"]) -> Floats:
+        expected = [
+            (given.x * one.x + given.one * one.n).sum(axis=(1, 2))
+            for given, one in zip(map(self.emission.coefficients, posteriors), sums, strict=True)
+        ]
+        return np.asarray(np.sum(expected, axis=0) - self.divergence(posteriors))
 
     def divergence(self, posteriors: Sequence["_Pooled"]) -> Floats:
         """See `Pooling.divergence`."""
-        c0, d0 = self._prior
-        c, d = posteriors[0].c, posteriors[0].d
-        slack = self.shape * (np.log(c / d) - digamma(c) + np.log(d))  # log E β - E log β
-        each = [gamma_divergence(one.a, one.b, self.shape, c / d) + slack for one in posteriors]
+        c, d, shape = posteriors[0].c, posteriors[0].d, posteriors[0].shape
+        c0, d0 = _prior(shape, self.emission.mean)
+        slack = shape * (np.log(c) - digamma(c))  # of log E β over E log β
+        each = [gamma_divergence(one.a, one.b, shape, c / d) + slack for one in posteriors]
         return np.asarray((sum(each) + gamma_divergence(c, d, c0, d0)).sum(axis=(1, 2)))
 
     def draw(self, sums: Sequence[Statistics], rng: np.random.Generator) -> list[Coefficients]:
@@ -110,10 +125,19 @@ class Hierarchical:
         return [self.emission.draw(one, rng) for one in drawn]
 
 
+def _prior(shape: Any, mean: Floats) -> tuple[float, Floats]:
+    return 2.0, 2.0 * mean / shape
+
+
 @dataclass(frozen=True, eq=False)
 class _Pooled(Shapes):
     c: Floats
     d: Floats
+    shape: Floats
+
+
+def _arrays(pooled: _Pooled) -> list[Floats]:
+    return list(vars(pooled).values())
 
 
 def choose_pooling(name: str, emission: Emission, n_groups: int) -> Pooling:

@@ -64,10 +64,10 @@ def test_responses(
         for unit in part:
             rng = np.random.default_rng([seed, int(unit)])
             rows += _test_unit(int(unit), values[:, :, unit], boundaries, n_shuffles, rng)
-    table = pd.DataFrame(rows, columns=list(COLUMNS[:-1]))
-    return table.assign(q=table.groupby("test")["p"].transform(false_discovery_rate)).astype(
-        {"q": float}
-    )
+    table = pd.DataFrame(sorted(rows), columns=list(COLUMNS[:-1]))
+    if table.empty:
+        return table.assign(q=[])
+    return table.assign(q=table.groupby("test")["p"].transform(false_discovery_rate))
 
 
 def _test_unit(

@@ -1,3 +1,4 @@
+from .blech import find_description
 from .cutting import cut_trials
 from .dataset import trials_from_dataset, trials_to_dataset
 from .events import read_events
@@ -10,6 +11,7 @@ __all__ = [
     "Trials",
     "TrialsParams",
     "cut_trials",
+    "find_description",
     "read_events",
     "read_trials",
     "trials_from_dataset",

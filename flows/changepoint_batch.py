@@ -29,7 +29,9 @@ class ChangepointBatchParams(StepParams):
     )
     grid: FitGrid = FitGrid()
     changepoint: ChangepointParams = ChangepointParams(n_draws=0)
-    fits_per_task: int = Field(100, ge=1, description="Fits that a task makes, and keeps, together.")
+    fits_per_task: int = Field(
+        100, ge=1, description="Fits that a task makes, and keeps, together."
+    )
     report: PageParams = PageParams(title="Changepoints of many fits")
 
 
@@ -65,6 +67,8 @@ def infer_changepoint_batch(
             for number, (refs, fits) in enumerate(divide_fits(made, params))
         ]
         done, lost = sort_out(run, batches)
+        if not done:
+            raise InvalidInputError(f"no task of fits came to its end: {lost}")
         page = params.report.model_copy(update={"failures": failures | lost})
         report = write_batch_report.submit(tuple(ref for _, ref in done), page)
         return run.finish({"trials": made[0][1], BATCH: done[0][1], "report": report})

@@ -26,7 +26,8 @@ class Session(StepParams):
 
     name: str = Field("", description="What tables call it; the file's name if empty.")
     trials: Place | ArtifactRef | None = Field(
-        None, description="npz or zarr with spike_counts (trial, time, unit), or blech_clust's HDF5."
+        None,
+        description="npz or zarr with spike_counts (trial, time, unit), or blech_clust's HDF5.",
     )
     recording: Place | ArtifactRef | None = Field(
         None, description="A recording of spikes, to be cut into trials."
@@ -39,7 +40,9 @@ class Session(StepParams):
     def label(self) -> str:
         """What tables call the session."""
         source = self.trials if self.trials is not None else self.recording
-        return self.name or (source.short if isinstance(source, ArtifactRef) else Path(str(source)).stem)
+        return self.name or (
+            source.short if isinstance(source, ArtifactRef) else Path(str(source)).stem
+        )
 
     def check(self) -> None:
         """Raise `InvalidInputError` unless there is one source of trials."""

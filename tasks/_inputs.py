@@ -5,9 +5,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from connflow import connectivity
+from connflow import connectivity, trials
 from connflow import recording as recordings
-from connflow import trials
 from connflow.store import ArtifactRef, Store
 
 if TYPE_CHECKING:

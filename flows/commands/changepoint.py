@@ -1,7 +1,7 @@
 """`connflow run changepoint`, `connflow run changepoint-batch`, `connflow fits`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -22,7 +22,9 @@ from flows.commands.step_table import step_table
 def changepoint(
     trials: Annotated[
         str | None,
-        typer.Option(help="Trials: npz or zarr with spike_counts, HDF5 of blech_clust, trials/KEY."),
+        typer.Option(
+            help="Trials: npz or zarr with spike_counts, HDF5 of blech_clust, trials/KEY."
+        ),
     ] = None,
     recording: Annotated[
         str | None, typer.Option(help="Instead, a recording to cut into trials, or recording/KEY.")
@@ -46,7 +48,7 @@ def changepoint(
         from flows.changepoint import ChangepointFlowParams, infer_changepoints
         from flows.running.plan import plan_flow
 
-        arguments = {
+        arguments: dict[str, Any] = {
             "trials": None if trials is None else find_input(trials, "trials"),
             "recording": None if recording is None else find_input(recording),
             "events": events,
@@ -96,7 +98,8 @@ def changepoint_batch(
 
 def fits(
     where: Annotated[
-        str, typer.Option(help="Condition: \"n_states == 3 and region == 'GC' and evidence > -5e3\".")
+        str,
+        typer.Option(help="Condition: \"n_states == 3 and region == 'GC' and evidence > -5e3\"."),
     ] = "",
     by: Annotated[str, typer.Option(help="Column to sort by, the largest first.")] = "evidence",
     most: Annotated[int, typer.Option(help="Most rows.")] = 50,

@@ -31,7 +31,9 @@ def print_fits(console: Console, table: "pd.DataFrame", most: int) -> None:
         shown.add_row(*(_say(row[name]) for name in _SHOWN))
     console.print(shown)
     hidden = len(table) - min(most, len(table))
-    console.print(f"{len(table)} fits" + (f", {hidden} not shown; --most shows more" if hidden else ""))
+    console.print(
+        f"{len(table)} fits" + (f", {hidden} not shown; --most shows more" if hidden else "")
+    )
     for row in table[table["state"] == "Failed"].head(most).to_dict("records"):
         console.print(f"failed: {row['source']}: {row['reason']}", markup=False)
 

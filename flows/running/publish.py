@@ -11,8 +11,8 @@ from prefect.artifacts import (
 
 from connflow.sizes import size
 from connflow.store import ArtifactRef, Store
-from tasks._publish import best_effort, shapes
 from tasks._pages import FIGURES, PAGE
+from tasks._publish import best_effort, shapes
 
 _SHOWN_STATES = {"Completed": "made", "Cached": "cached"}
 

@@ -104,13 +104,13 @@ def listening(listener: StepListener) -> Iterator[None]:
 
 
 def name_run() -> str:
-    """Name a run in the UI after the recording it is about."""
-    recording = flow_run.parameters.get("recording")
+    """Name a run in the UI after the recording, or the trials, that it is about."""
+    recording = flow_run.parameters.get("trials") or flow_run.parameters.get("recording")
     if isinstance(recording, BaseModel):
         recording = recording.model_dump()
     if isinstance(recording, list):
         return f"{len(recording)} recordings"
     if isinstance(recording, Mapping):
         key, n_units = recording.get("key"), recording.get("n_units")
-        return f"recording {key[:8]}" if key else f"network of {n_units}"
+        return f"{recording['step']} {key[:8]}" if key else f"network of {n_units}"
     return Path(str(recording)).name

@@ -11,8 +11,8 @@ from connflow.store import ArtifactRef
 from connflow.sweep import SweepRecord, TrialRecord, best_row, tabulate
 from flows.running.publish import publish_report
 from flows.running.result import FlowResult
-from tasks._publish import best_effort
 from tasks._pages import PAGE
+from tasks._publish import best_effort
 from tasks.sweep import FIGURE, WORD
 
 if TYPE_CHECKING:

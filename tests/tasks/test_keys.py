@@ -7,6 +7,12 @@ from hypothesis import strategies as st
 
 from connflow.binning import BINNING_VERSION, BinningParams
 from connflow.calcium import CALCIUM_VERSION, CalciumParams
+from connflow.changepoint import (
+    BATCH_VERSION,
+    CHANGEPOINT_VERSION,
+    BatchParams,
+    ChangepointParams,
+)
 from connflow.connectivity import CONNECTIVITY_VERSION, ConnectivityParams
 from connflow.deconvolution import DECONVOLUTION_VERSION, DeconvolutionParams
 from connflow.evaluation import EVALUATION_VERSION, EvaluationParams
@@ -15,6 +21,7 @@ from connflow.recording import RECORDING_VERSION, RecordingParams
 from connflow.recording.network import NETWORK_VERSION, NetworkParams
 from connflow.report import REPORT_VERSION, ReportParams
 from connflow.store import derive_key
+from connflow.trials import TRIALS_VERSION, TrialsParams
 
 PINNED = {
     "network": "b87512a1ff6bbb6a",
@@ -26,6 +33,9 @@ PINNED = {
     "evaluation": "8c49f8ea1070ae4d",
     "matching": "8b7b384aed1857d1",
     "report": "7e812548270d710a",
+    "trials": "8c3119894c9506f8",
+    "changepoint": "6407ac667a1ff4ee",
+    "changepoint_batch": "b3089a0cccc8d6d6",
 }
 
 EXAMPLES = {
@@ -38,6 +48,13 @@ EXAMPLES = {
     "evaluation": ("evaluation", EVALUATION_VERSION, EvaluationParams()),
     "matching": ("matching", EXPECTATION_VERSION, ExpectationParams()),
     "report": ("report", REPORT_VERSION, ReportParams()),
+    "trials": ("trials", TRIALS_VERSION, TrialsParams()),
+    "changepoint": ("changepoint", CHANGEPOINT_VERSION, ChangepointParams()),
+    "changepoint_batch": (
+        "changepoint_batch",
+        BATCH_VERSION,
+        BatchParams(sources=("a",), places=(0,), fits=(ChangepointParams(n_states=3),)),
+    ),
 }
 
 

@@ -1,8 +1,8 @@
 """Compiled recursions over the paths of one trial through an ordered sequence of states.
 
 A path visits states 0, 1, ... K-1 in this order and all of them, ``min_dwell`` bins each at least.
-``log_likelihood[t, k]`` is what bin t says of state k. Boundary k is the number of bins before state
-k + 1 starts. The log weight of state k from boundary s to boundary t is
+``log_likelihood[t, k]`` is what bin t says of state k. Boundary k is the number of bins before
+state k + 1 starts. The log weight of state k from boundary s to boundary t is
 
     D_k(t) - O_k(s),  D_k(t) = C_k(t) + close_k(t),  O_k(s) = C_k(s) + open_k(s),
 
@@ -55,7 +55,9 @@ def _fill_weights(
 
 
 @_compile
-def _sweep_forward(closing: Floats, opening: Floats, min_dwell: int, top: Floats, sums: Floats) -> None:
+def _sweep_forward(
+    closing: Floats, opening: Floats, min_dwell: int, top: Floats, sums: Floats
+) -> None:
     """Fill, for each state and boundary, the sum over the ways to be in the state by then.
 
     ``exp(D_k(t) + top[k, t]) * sums[k, t]`` is the weight of all paths whose state k ends at t.
@@ -79,7 +81,9 @@ def _sweep_forward(closing: Floats, opening: Floats, min_dwell: int, top: Floats
 
 
 @_compile
-def _sweep_backward(closing: Floats, opening: Floats, min_dwell: int, top: Floats, sums: Floats) -> None:
+def _sweep_backward(
+    closing: Floats, opening: Floats, min_dwell: int, top: Floats, sums: Floats
+) -> None:
     """Fill, for each state and boundary, the sum over the ways on.
 
     ``exp(top[k, s] - O_k(s)) * sums[k, s]`` is the weight of all paths from state k starting at s.

@@ -29,6 +29,7 @@ from connflow.errors import first_line
 from connflow.progress import track
 from connflow.trials.model import Trials
 
+
 @dataclass(frozen=True, eq=False)
 class Batch:
     """What came out of a batch.

@@ -40,6 +40,8 @@ def tidy(table: pd.DataFrame) -> pd.DataFrame:
     InvalidInputError
         If a column is missing.
     """
+    if "state" in table and (table["state"] == "Failed").all():
+        table = table.reindex(columns=list(COLUMNS))  # a session that was not read has no settings
     missing = [name for name in COLUMNS if name not in table]
     if missing:
         raise InvalidInputError(

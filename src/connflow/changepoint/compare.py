@@ -57,8 +57,8 @@ def _check_same(fits: Mapping[str, xr.Dataset]) -> None:
             differ = [key for key in differ if key != "emission"]
         if not same or differ:
             raise InvalidInputError(
-                f"changepoint: {name} was fitted to other values ({', '.join(differ) or 'trials'}), "
-                "so evidence does not compare; fit the same trials and units"
+                f"changepoint: {name} was fitted to other values ({', '.join(differ) or 'trials'}); "
+                "evidence compares only models of the same trials and units"
             )
 
 
@@ -80,8 +80,8 @@ def order_changepoints(one: xr.Dataset, other: xr.Dataset) -> pd.DataFrame:
     -------
     DataFrame
         For each trial and changepoint ``p_first``, the probability that `one` changes first (half
-        of a tie counts), and ``lag_s``, ``lag_low_s``, ``lag_high_s``: by how much `other` is later,
-        mean and 90 % interval; then the same over all trials, ``trial`` being -1.
+        of a tie counts), and ``lag_s``, ``lag_low_s``, ``lag_high_s``: by how much `other` is
+        later, mean and 90 % interval; then the same over all trials, ``trial`` being -1.
 
     Raises
     ------

@@ -11,8 +11,8 @@ Murphy 2007, Conjugate Bayesian analysis of the Gaussian distribution.
 Bishop 2006, Pattern recognition and machine learning, chapters 2 and 10.
 """
 
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,8 +31,8 @@ PRIOR_SHAPE = 1.0
 class Emission(Protocol):
     """A family of emissions with its prior; `posterior` returns one that holds a posterior."""
 
-    with_squares: bool
-    level_name: str
+    with_squares: ClassVar[bool]
+    level_name: ClassVar[str]
 
     def posterior(self, sums: Statistics) -> Any:
         """Return the posterior of the parameters, given the sums of each state."""
@@ -117,8 +117,8 @@ class Poisson:
 
     mean: Floats
     log_factorials: float
-    with_squares: bool = field(default=False, init=False)
-    level_name: str = field(default="rate", init=False)
+    with_squares: ClassVar[bool] = False
+    level_name: ClassVar[str] = "rate"
 
     @classmethod
     def of(cls, values: Floats) -> "Poisson":
@@ -132,10 +132,9 @@ class Poisson:
         """Return the family of other values."""
         return self.of(values)
 
-    def posterior(self, sums: Statistics, rate: Floats | None = None) -> Shapes:
-        """Return shape and rate of λ; `rate` is that of the prior, if not the family's own."""
-        prior_rate = PRIOR_SHAPE / self.mean if rate is None else rate
-        return Shapes(PRIOR_SHAPE + sums.x, prior_rate + sums.n)
+    def posterior(self, sums: Statistics) -> Shapes:
+        """Return shape and rate of λ."""
+        return Shapes(PRIOR_SHAPE + sums.x, PRIOR_SHAPE / self.mean + sums.n)
 
     def coefficients(self, posterior: Shapes) -> Coefficients:
         """Return E log λ of x, and -E λ."""
@@ -185,8 +184,8 @@ class Bernoulli:
 
     a0: Floats
     b0: Floats
-    with_squares: bool = field(default=False, init=False)
-    level_name: str = field(default="rate", init=False)
+    with_squares: ClassVar[bool] = False
+    level_name: ClassVar[str] = "rate"
 
     @classmethod
     def of(cls, values: Floats) -> "Bernoulli":
@@ -264,8 +263,8 @@ class NegativeBinomial:
 
     mean: Floats
     log_gammas: Floats
-    with_squares: bool = field(default=False, init=False)
-    level_name: str = field(default="rate", init=False)
+    with_squares: ClassVar[bool] = False
+    level_name: ClassVar[str] = "rate"
 
     @classmethod
     def of(cls, values: Floats) -> "NegativeBinomial":
@@ -301,9 +300,7 @@ class NegativeBinomial:
 
     def divergence(self, posterior: Dispersed) -> Floats:
         """Return the sum of beta divergences."""
-        return _total(
-            beta_divergence(posterior.a, posterior.b, posterior.a0, posterior.b0)
-        )
+        return _total(beta_divergence(posterior.a, posterior.b, posterior.a0, posterior.b0))
 
     def draw(self, posterior: Dispersed, rng: np.random.Generator) -> Coefficients:
         """Return the coefficients of a drawn p."""
@@ -317,7 +314,7 @@ class NegativeBinomial:
     def drawn_level(self, drawn: Coefficients) -> Floats:
         """Return r p / (1 - p)."""
         p = np.exp(drawn.x)
-        return drawn.one / np.log1p(-p) * p / (1 - p)
+        return np.asarray(drawn.one / np.log1p(-p) * p / (1 - p))
 
     def interval(self, posterior: Dispersed, coverage: float) -> Interval:
         """Return r p / (1 - p) at quantiles of p."""
@@ -365,8 +362,8 @@ class Gaussian:
     centre: Floats
     variance: Floats
     shares_variance: bool
-    with_squares: bool = field(default=True, init=False)
-    level_name: str = field(default="mean", init=False)
+    with_squares: ClassVar[bool] = True
+    level_name: ClassVar[str] = "mean"
 
     @classmethod
     def of(cls, values: Floats, *, shares_variance: bool) -> "Gaussian":
@@ -409,7 +406,9 @@ class Gaussian:
         ratio = PRIOR_KAPPA / posterior.kappa
         shift = PRIOR_KAPPA * (posterior.mean - self.centre) ** 2 * tau
         means = 0.5 * (ratio - np.log(ratio) - 1 + shift)
-        return _total(means) + _total(gamma_divergence(posterior.a, posterior.b, 1.0, self.variance))
+        return _total(means) + _total(
+            gamma_divergence(posterior.a, posterior.b, 1.0, self.variance)
+        )
 
     def draw(self, posterior: Normals, rng: np.random.Generator) -> Coefficients:
         """Return the coefficients of drawn mean and precision."""
@@ -455,8 +454,8 @@ class Categorical:
 
     prior: Floats
     coefficient: float
-    with_squares: bool = field(default=False, init=False)
-    level_name: str = field(default="probability", init=False)
+    with_squares: ClassVar[bool] = False
+    level_name: ClassVar[str] = "probability"
 
     @classmethod
     def of(cls, values: Floats) -> "Categorical":

@@ -59,9 +59,10 @@ def segment_evidence(values: Floats, emission: Emission, min_dwell: int) -> Floa
     """
     n_bins = len(values)
     known = np.nan_to_num(values)
-    running = [np.vstack([np.zeros(values.shape[1]), np.cumsum(one, axis=0)]) for one in (
-        np.isfinite(values).astype(np.float64), known, known**2
-    )]
+    running = [
+        np.vstack([np.zeros(values.shape[1]), np.cumsum(one, axis=0)])
+        for one in (np.isfinite(values).astype(np.float64), known, known**2)
+    ]
     found = np.full((n_bins + 1, n_bins + 1), -np.inf)
     for s in range(n_bins - min_dwell + 1):
         first = s + min_dwell

@@ -72,8 +72,9 @@ class Chosen:
     @property
     def row(self) -> tuple[int, float, float, float]:
         """As in the table of evidence, NaN for None."""
-        learned = (np.nan if one is None else one for one in (self.width_bins, self.concentration))
-        return (self.model.paths.n_states, *learned, self.fit.elbo)
+        width = np.nan if self.width_bins is None else self.width_bins
+        trials = np.nan if self.concentration is None else self.concentration
+        return self.model.paths.n_states, width, trials, self.fit.elbo
 
 
 def fit_changepoints(trials: Trials, params: ChangepointParams) -> ChangepointFit:
@@ -93,8 +94,8 @@ def fit_changepoints(trials: Trials, params: ChangepointParams) -> ChangepointFi
           (trial, changepoint), s: low and high are the ends of the shortest interval of
           ``coverage``; ``changepoint_probability`` over time; ``changepoint_draw``, joint samples;
         - ``state_probability`` (trial, time, state), NaN behind a trial's end;
-        - ``level``, ``level_low``, ``level_high`` (group, state, unit): rates in Hz of counts, means
-          of Gaussian values, shares of the spikes of categorical ones;
+        - ``level``, ``level_low``, ``level_high`` (group, state, unit): rates in Hz of counts,
+          means of Gaussian values, shares of the spikes of categorical ones;
         - ``elbo`` and ``restart_elbo`` of variational Bayes, ``leaving_probability`` of learned
           timing;
         - attributes: all parameters, ``n_states``, ``evidence`` (nats), ``method``,
@@ -290,7 +291,7 @@ def _boundaries(chosen: Chosen) -> Floats:
 def _trial_group(chosen: Chosen) -> NDArray[np.int64]:
     membership = chosen.fit.last.membership
     if membership is not None:
-        return membership[0].argmax(axis=1)
+        return np.asarray(membership[0].argmax(axis=1))
     group = np.zeros(chosen.model.n_trials, np.int64)
     for number, part in enumerate(chosen.model.parts):
         group[part.trials] = number
@@ -363,7 +364,7 @@ def _constant(emission: Emission) -> float:
 def _exact_levels(
     trials: Trials, emission: Emission, drawn: NDArray[np.int64], params: ChangepointParams
 ) -> tuple[Floats, Floats, Floats]:
-    """Return mean and interval of each state's level over draws of paths, (1, n_states, n_units)."""
+    """Return mean and interval of levels over draws of paths, (1, n_states, n_units) each."""
     seen = Observations(trials.values, with_squares=emission.with_squares)
     weigh = StepPaths(drawn.shape[1] + 1).weigh
     weights = np.concatenate([weigh(one[None], seen.lengths, seen.n_bins) for one in drawn], axis=2)

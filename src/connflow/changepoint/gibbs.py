@@ -39,9 +39,7 @@ class Draws:
     levels: Floats
 
 
-def sample(
-    model: Model, fit: Fit, n_burn_in: int, n_draws: int, rng: np.random.Generator
-) -> Draws:
+def sample(model: Model, fit: Fit, n_burn_in: int, n_draws: int, rng: np.random.Generator) -> Draws:
     """Sample the posterior, starting where variational Bayes ended.
 
     Parameters
@@ -118,7 +116,7 @@ def _draw_blocks(
 def _of_all_trials(model: Model, ends: Sequence[Counts], block: Counts | None) -> Counts:
     """Put the boundaries of groups, (..., n_part_trials, n_states - 1), into their trials."""
     if block is not None:
-        return np.take_along_axis(np.stack(ends), block[None, ..., None], axis=0)[0]
+        return np.asarray(np.take_along_axis(np.stack(ends), block[None, ..., None], axis=0)[0])
     whole = np.empty((*ends[0].shape[:-2], model.n_trials, model.paths.n_states - 1), np.int64)
     for part, one in zip(model.parts, ends, strict=True):
         whole[..., part.trials, :] = one

@@ -94,9 +94,7 @@ def _foretell(
     return total
 
 
-def _log_p(
-    model: Model, fit: Fit, group: int, values: Floats, rng: np.random.Generator
-) -> Floats:
+def _log_p(model: Model, fit: Fit, group: int, values: Floats, rng: np.random.Generator) -> Floats:
     """Return the log probability of trials under each draw of a group, (n_draws, n_trials)."""
     emission = model.pooling.emission
     seen = Observations(values, with_squares=emission.with_squares)
@@ -116,7 +114,7 @@ def _log_p_of_blocks(
     test: NDArray[np.intp],
     rng: np.random.Generator,
 ) -> Floats:
-    """The same, over the blocks that the neighbours of a trial are in."""
+    """Return the same, over the blocks that the neighbours of a trial are in."""
     assert fit.last.membership is not None
     terms = []
     for group in range(len(model.parts)):
@@ -127,7 +125,7 @@ def _log_p_of_blocks(
 
 
 def _stack(drawn: Sequence[Coefficients]) -> Coefficients:
-    xx = None if drawn[0].xx is None else np.concatenate([one.xx for one in drawn])  # type: ignore[misc]
+    xx = None if drawn[0].xx is None else np.concatenate([one.xx for one in drawn])
     return Coefficients(
         np.concatenate([one.one for one in drawn]), np.concatenate([one.x for one in drawn]), xx
     )

@@ -60,7 +60,8 @@ def _rows(probability: Floats) -> Floats:
 @numba.njit(cache=True, nogil=True)
 def _place(cumulative: Floats, share: float) -> float:
     """Return where a distribution function, piecewise linear between bins' edges, has a value."""
-    k = min(np.searchsorted(cumulative, share), len(cumulative) - 1)
+    k = int(np.searchsorted(cumulative, share))
+    k = min(k, len(cumulative) - 1)
     below = cumulative[k - 1] if k > 0 else 0.0
     step = cumulative[k] - below
     return k - 0.5 + ((share - below) / step if step > 0 else 0.5)
@@ -88,7 +89,7 @@ def _shortest(rows: Floats, coverage: float) -> tuple[Floats, Floats]:
         for k in range(len(cumulative) + 1):
             edge = cumulative[k - 1] if k > 0 else 0.0
             for start in (edge, edge - coverage * total):
-                if 0 <= start <= total * (1 - coverage):
+                if -1e-12 * total <= start <= total * (1 - coverage + 1e-12):
                     here = _place(cumulative, start + 1e-12 * total)
                     there = _place(cumulative, start + coverage * total)
                     if there - here < best_high - best_low - 1e-9:

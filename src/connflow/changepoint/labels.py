@@ -69,7 +69,7 @@ class Found:
     @property
     def n_states(self) -> int:
         """Number of states."""
-        return self.boundaries.shape[1] + 1
+        return int(self.boundaries.shape[1] + 1)
 
     @property
     def best(self) -> dict[str, Any]:
@@ -89,7 +89,7 @@ def state_probability(boundaries: Floats, lengths: NDArray[np.int64]) -> Floats:
     -------
     (n_trials, n_time_bins, n_states)
     """
-    n_trials, n_boundaries, n_edges = boundaries.shape
+    n_trials, n_edges = len(boundaries), boundaries.shape[2]
     passed = np.cumsum(boundaries, axis=2)[:, :, :-1]
     entered = np.concatenate([np.ones((n_trials, 1, n_edges - 1)), passed], axis=1)
     left = np.concatenate([passed, np.zeros((n_trials, 1, n_edges - 1))], axis=1)

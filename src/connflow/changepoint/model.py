@@ -75,7 +75,7 @@ class Model:
     @property
     def n_units(self) -> int:
         """Number of units."""
-        return self.parts[0].observations.n_units
+        return int(self.parts[0].observations.n_units)
 
     def start(self, n_sets: int, rng: np.random.Generator) -> list[Statistics]:
         """Return sums over parts of trials: equal parts first, then parts drawn at random."""
@@ -113,7 +113,7 @@ class Model:
         normalised = self._log_evidence(found)
         series, lengths, uniform = _as_series(normalised)
         ends = StepPaths(len(normalised)).draw(series, lengths, uniform, rng, 1)[0]
-        return states_of(ends, self.n_trials)[0]
+        return np.asarray(states_of(ends, self.n_trials)[0])
 
     def _log_evidence(self, found: Sequence[PathPosterior]) -> list[Floats]:
         """Return the log evidence of the trials of each group, (n_sets, n_part_trials)."""
@@ -125,7 +125,7 @@ class Model:
     def timing_divergence(self, hazards: Sequence[Hazards]) -> Floats:
         """Return the divergence of all timing from its prior, (n_sets,)."""
         distinct = hazards[:1] if self.has_blocks else hazards  # blocks share one
-        return np.sum([one.divergence for one in distinct], axis=0)
+        return np.asarray(np.sum([one.divergence for one in distinct], axis=0))
 
     def update_timing(
         self, found: Sequence[PathPosterior], membership: Floats | None
@@ -137,8 +137,7 @@ class Model:
                 for part, one, timing in zip(self.parts, found, self.timings, strict=True)
             ]
         mixed = sum(
-            one.boundaries * membership[:, :, group, None, None]
-            for group, one in enumerate(found)
+            one.boundaries * membership[:, :, group, None, None] for group, one in enumerate(found)
         )
         shared = self.timings[0].update(np.asarray(mixed), self.parts[0].observations.lengths)
         return [shared] * len(self.parts)

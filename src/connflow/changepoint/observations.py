@@ -54,10 +54,10 @@ class Observations:
     """
 
     def __init__(self, values: Floats, *, with_squares: bool = False) -> None:
-        n_trials, n_bins, n_units = values.shape
         self.n_trials, self.n_bins, self.n_units = values.shape
-        observed = ~np.isnan(values)
-        seen = observed.any(axis=2)
+        n_bins, n_units = values.shape[1:]
+        observed = np.asarray(np.isfinite(values))
+        seen = np.asarray(observed.any(axis=2))
         self.lengths = np.where(
             seen.any(axis=1), n_bins - np.argmax(seen[:, ::-1], axis=1), 0
         ).astype(np.int64)

@@ -39,9 +39,12 @@ class PathPosterior:
 
 
 class Paths(Protocol):
-    """A kind of path through `n_states` states."""
+    """A kind of path through some states."""
 
-    n_states: int
+    @property
+    def n_states(self) -> int:
+        """Number of states."""
+        ...
 
     def modes(self, states: Coefficients) -> Coefficients:
         """Return the log likelihood of modes from that of states."""
@@ -89,12 +92,12 @@ class _StatesAsModes:
         state = states_of(boundaries, n_bins)
         weights = state[:, :, None] == np.arange(boundaries.shape[1] + 1)
         weights &= (np.arange(n_bins) < lengths[:, None])[:, :, None]
-        return weights[:, :, None].astype(np.float64)
+        return np.asarray(weights[:, :, None], np.float64)
 
 
 def states_of(boundaries: Counts, n_bins: int) -> Counts:
     """Return the state of each bin, (n_trials, n_bins), from boundaries (n_trials, n_states-1)."""
-    return (boundaries[:, None, :] <= np.arange(n_bins)[:, None]).sum(axis=2)
+    return np.asarray((boundaries[:, None, :] <= np.arange(n_bins)[:, None]).sum(axis=2), np.int64)
 
 
 @dataclass(frozen=True)
@@ -274,9 +277,7 @@ class GradualPaths(_SegmentPaths):
     def weigh(self, boundaries: Counts, lengths: Counts, n_bins: int) -> Floats:
         """See `Paths.weigh`."""
         weights = np.zeros((len(lengths), n_bins, 1, len(self._shares)))
-        _segments.weigh_gradual(
-            boundaries, lengths, self.n_states, self._reach, weights[:, :, 0]
-        )
+        _segments.weigh_gradual(boundaries, lengths, self.n_states, self._reach, weights[:, :, 0])
         return weights
 
     def _scores(

@@ -27,7 +27,10 @@ _ROUNDS = 30  # until a common rate and the groups' agree to rounding
 class Pooling(Protocol):
     """From the sums of every group to the posteriors of their parameters."""
 
-    emission: Emission
+    @property
+    def emission(self) -> Emission:
+        """What states say of bins."""
+        ...
 
     def posteriors(self, sums: Sequence[Statistics]) -> list[Any]:
         """Return a posterior for each group."""
@@ -54,7 +57,7 @@ class Separate:
 
     def divergence(self, posteriors: Sequence[Any]) -> Floats:
         """See `Pooling.divergence`."""
-        return np.sum([self.emission.divergence(one) for one in posteriors], axis=0)
+        return np.asarray(np.sum([self.emission.divergence(one) for one in posteriors], axis=0))
 
     def draw(self, sums: Sequence[Statistics], rng: np.random.Generator) -> list[Coefficients]:
         """See `Pooling.draw`."""

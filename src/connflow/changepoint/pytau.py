@@ -76,7 +76,7 @@ def read_pytau_database(path: str | Path) -> pd.DataFrame:
         )
     known = known.dropna(subset=list(_NEEDED)).reset_index(drop=True)
     settings = [_settings(row, file) for row in known.to_dict("records")]
-    return known.assign(settings=settings)
+    return known.assign(settings=pd.Series(settings, dtype=object))
 
 
 def _settings(row: dict[Any, Any], file: Path) -> dict[str, dict[str, Any]]:
@@ -96,7 +96,7 @@ def _settings(row: dict[Any, Any], file: Path) -> dict[str, dict[str, Any]]:
 
 
 def _limits(text: str, file: Path) -> tuple[float, float]:
-    numbers = np.array([part for part in text.strip("[]() ").replace(",", " ").split()], str)
+    numbers = np.array(text.strip("[]() ").replace(",", " ").split(), str)
     try:
         start, stop = numbers.astype(np.float64)
     except ValueError:

@@ -80,8 +80,10 @@ def _test_unit(
     rows = [(unit, "state", -1, shifted[0], _p_value(shifted))]
     orders = rng.permuted(np.tile(np.arange(n_trials), (n_shuffles, 1)), axis=1)
     changes = _changes(values, boundaries, orders, WINDOW_BINS)
-    for k in range(boundaries.shape[1]):
-        rows.append((unit, "transition", k, changes[0, k], _p_value(np.abs(changes[:, k]))))
+    rows += [
+        (unit, "transition", k, changes[0, k], _p_value(np.abs(changes[:, k])))
+        for k in range(boundaries.shape[1])
+    ]
     return rows
 
 

@@ -85,9 +85,7 @@ class OwnTiming(UniformTiming):
 class LearnedTiming:
     """Chances of leaving, learned from the trials."""
 
-    def __init__(
-        self, n_states: int, n_bins: int, min_dwell: int, concentration: float
-    ) -> None:
+    def __init__(self, n_states: int, n_bins: int, min_dwell: int, concentration: float) -> None:
         to_come = np.arange(n_states - 1, 0, -1)[:, None]
         left = n_bins - np.arange(n_bins + 1)
         spare = left - to_come * min_dwell
@@ -124,9 +122,7 @@ class LearnedTiming:
         a, b = self._posterior(boundaries, lengths)
         return np.where(self._is_open, a / (a + b), np.nan)
 
-    def _posterior(
-        self, boundaries: Floats, lengths: NDArray[np.int64]
-    ) -> tuple[Floats, Floats]:
+    def _posterior(self, boundaries: Floats, lengths: NDArray[np.int64]) -> tuple[Floats, Floats]:
         shape = (len(boundaries), *self._a.shape)
         left, stayed = np.zeros(shape), np.zeros(shape)
         for number, one in enumerate(boundaries):

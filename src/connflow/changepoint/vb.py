@@ -101,21 +101,19 @@ def fit_vb(
     sums = list(start) if start is not None else model.start(n_restarts, rng)
     hazards = [one.start(len(sums[0].x)) for one in model.timings]
     alive = np.arange(len(sums[0].x))
-    restart_elbos, traces = np.full(len(alive), -np.inf), []
-    for number in range(max_rounds):
-        done, new_sums, new_hazards = run_round(model, sums, hazards)
-        traces.append(np.full(len(restart_elbos), np.nan))
-        traces[-1][alive] = restart_elbos[alive] = done.elbo
-        if number + 1 == _FIRST_ROUNDS and len(alive) > _BEST:
+    restart_elbos, traces = np.full(len(alive), -np.inf), list[Floats]()
+    for number in range(1, max_rounds + 1):
+        done, sums, hazards = run_round(model, sums, hazards)
+        rise = done.elbo - restart_elbos[alive]
+        restart_elbos[alive] = done.elbo
+        traces.append(restart_elbos.copy())
+        if np.all(rise < _TOLERANCE) or number == max_rounds:
+            break
+        if number == _FIRST_ROUNDS:
             kept = np.sort(np.argsort(done.elbo)[-_BEST:])
             alive = alive[kept]
-            sums = [_take(one, kept) for one in new_sums]
-            hazards = [_take(one, kept) for one in new_hazards]
-            continue
-        if number > 0 and number + 1 != _FIRST_ROUNDS:
-            if np.all(done.elbo - traces[-2][alive] < _TOLERANCE):
-                break
-        sums, hazards = new_sums, new_hazards
+            sums = [_take(one, kept) for one in sums]
+            hazards = [_take(one, kept) for one in hazards]
     best = int(np.argmax(done.elbo))
     trace = np.array(traces)[:, alive[best]]
     return Fit(select_set(done, best), trace, restart_elbos)
@@ -163,9 +161,7 @@ def select_set(done: Round, number: int) -> Round:
         [_take(one, kept) for one in done.posteriors],
         [_take(one, kept) for one in done.hazards],
         [
-            PathPosterior(
-                one.log_evidence[kept], one.weights[:, :, kept], one.boundaries[kept]
-            )
+            PathPosterior(one.log_evidence[kept], one.weights[:, :, kept], one.boundaries[kept])
             for one in done.paths
         ],
         None if done.membership is None else done.membership[kept],
@@ -174,7 +170,5 @@ def select_set(done: Round, number: int) -> Round:
 
 def _take(values: Any, sets: NDArray[np.intp]) -> Any:
     """Return some sets of a dataclass of arrays whose first axis are sets."""
-    arrays = {
-        name: None if array is None else array[sets] for name, array in vars(values).items()
-    }
+    arrays = {name: None if array is None else array[sets] for name, array in vars(values).items()}
     return type(values)(**arrays)

@@ -59,7 +59,8 @@ def read_blech(path: Path, name: str, params: TrialsParams) -> Trials:
     n_units = {values.shape[2] for values, _ in parts}
     if len(n_units) > 1:
         raise RecordingError(f"{name}: tastes have different numbers of units: {sorted(n_units)}")
-    table = pd.concat([one for _, one in parts], ignore_index=True).rename_axis("trial")
+    table = pd.concat([one for _, one in parts])
+    table.index = trial_table(len(table)).index
     units = _name_regions(unit_table(np.arange(*n_units)), electrodes, about)
     values = np.concatenate([values for values, _ in parts])
     whole = Trials(values, _MS, -params.stimulus_s, units, table)

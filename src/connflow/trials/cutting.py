@@ -54,8 +54,8 @@ def cut_trials(recording: SpikeRecording, events: pd.DataFrame, params: TrialsPa
     outside = ~is_seen.any(axis=1)
     if outside.any():
         raise InvalidInputError(
-            f"trials: {int(outside.sum())} of {len(starts)} trials lie outside the recording, which "
-            f"goes from {recording.t_start:g} to {recording.t_stop:g} s; the first at "
+            f"trials: {int(outside.sum())} of {len(starts)} trials lie outside the recording, "
+            f"which goes from {recording.t_start:g} to {recording.t_stop:g} s; the first at "
             f"{starts[outside][0]:g} s. Take these events out, or check their time unit"
         )
     table = events.rename(columns={"time_s": "onset_s"})
@@ -70,7 +70,9 @@ def _count(recording: SpikeRecording, starts: Floats, bin_size_s: float, n_bins:
     first = np.searchsorted(times, starts - slack)
     last = np.searchsorted(times, starts + n_bins * bin_size_s - slack)
     trial = np.repeat(np.arange(len(starts)), last - first)
-    spike = np.arange(len(trial)) + np.repeat(first - np.cumsum(last - first) + last - first, last - first)
+    spike = np.arange(len(trial)) + np.repeat(
+        first - np.cumsum(last - first) + last - first, last - first
+    )
     place = np.floor((times[spike] - starts[trial]) / bin_size_s + _TOLERANCE).astype(np.int64)
     np.add.at(values, (trial, np.clip(place, 0, n_bins - 1), recording.spike_units[spike]), 1)
     return values

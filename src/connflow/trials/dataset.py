@@ -24,9 +24,7 @@ def trials_to_dataset(trials: Trials) -> xr.Dataset:
     )
 
 
-def trials_from_dataset(
-    dataset: xr.Dataset, units: pd.DataFrame, table: pd.DataFrame
-) -> Trials:
+def trials_from_dataset(dataset: xr.Dataset, units: pd.DataFrame, table: pd.DataFrame) -> Trials:
     """Return the trials of a dataset and its tables of units and trials."""
     return Trials(
         values=np.asarray(dataset["values"], np.float64),

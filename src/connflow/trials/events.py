@@ -1,6 +1,7 @@
 """Tables of events: when a trial's event happened, and what it was."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -48,12 +49,12 @@ def read_events(uri: str, names: Mapping[str, str] | None = None) -> pd.DataFram
         return _tidy(table.rename(columns={v: k for k, v in (names or {}).items()}), source.name)
 
 
-def _read_npz(path: object) -> pd.DataFrame:
-    with np.load(path, allow_pickle=False) as archive:  # type: ignore[call-overload]
+def _read_npz(path: Path) -> pd.DataFrame:
+    with np.load(path, allow_pickle=False) as archive:
         return pd.DataFrame({name: archive[name] for name in archive.files})
 
 
-_READERS = {
+_READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
     ".csv": pd.read_csv,
     ".tsv": lambda path: pd.read_csv(path, sep="\t"),
     ".parquet": pd.read_parquet,

@@ -69,12 +69,12 @@ class Trials:
     @property
     def n_time_bins(self) -> int:
         """Number of bins of the longest trial."""
-        return self.values.shape[1]
+        return int(self.values.shape[1])
 
     @property
     def n_units(self) -> int:
         """Number of units."""
-        return self.values.shape[2]
+        return int(self.values.shape[2])
 
     @property
     def unit_ids(self) -> NDArray[np.int64]:
@@ -89,13 +89,13 @@ class Trials:
     @property
     def bin_starts_s(self) -> NDArray[np.float64]:
         """Start of each bin relative to the event, (n_time_bins,), s."""
-        return self.t_start + np.arange(self.n_time_bins) * self.bin_size_s
+        return np.asarray(self.t_start + np.arange(self.n_time_bins) * self.bin_size_s)
 
     @property
     def lengths(self) -> NDArray[np.int64]:
         """Bins of each trial, up to the last one of which anything was observed, (n_trials,)."""
-        seen = np.isfinite(self.values).any(axis=2)
-        return self.n_time_bins - np.argmax(seen[:, ::-1], axis=1)
+        seen = np.asarray(np.isfinite(self.values).any(axis=2))
+        return np.asarray(self.n_time_bins - np.argmax(seen[:, ::-1], axis=1), np.int64)
 
     def select(self, region: str | None = None, conditions: Sequence[str] = ()) -> "Trials":
         """Return the units of a region and the trials of some conditions; all where none is named.
@@ -128,4 +128,5 @@ class Trials:
 
 def trial_table(n_trials: int, **columns: object) -> pd.DataFrame:
     """Return a table of trials 0, 1, ... with some columns."""
-    return pd.DataFrame(columns, index=pd.RangeIndex(n_trials, name="trial"))
+    # no RangeIndex: of a table without columns, Parquet would keep no rows
+    return pd.DataFrame(columns, index=pd.Index(np.arange(n_trials), name="trial"))

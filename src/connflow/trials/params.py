@@ -15,8 +15,8 @@ class TrialsParams(StepParams):
     bin_size_s: float | None = Field(
         None,
         gt=0,
-        description="Width of a bin, s; 0.01 where a recording is cut, and the file's own, or 0.025 "
-        "of blech_clust's spikes, where trials are read. Counts in a file are added up to a "
+        description="Width of a bin, s; 0.01 where a recording is cut, and the file's own, or "
+        "0.025 of blech_clust's spikes, where trials are read. Counts in a file are added up to a "
         "multiple of its bins.",
     )
     t_start: float | None = Field(

@@ -99,7 +99,11 @@ def _read_zarr(path: Path, name: str, params: TrialsParams) -> Trials:
 
 def build_trials(arrays: Arrays, name: str, params: TrialsParams) -> Trials:
     """Check the arrays of a file, and make trials of them."""
-    ours = {field: arrays[there] for field in _FIELDS if (there := params.names.get(field, field)) in arrays}
+    ours = {
+        field: arrays[there]
+        for field in _FIELDS
+        if (there := params.names.get(field, field)) in arrays
+    }
     if "spike_counts" not in ours or "bin_size_s" not in ours:
         raise RecordingError(
             f"{name}: spike_counts (trial, time, unit) and bin_size_s are needed; it has "

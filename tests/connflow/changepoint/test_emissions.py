@@ -69,7 +69,10 @@ def test_evidence_is_that_of_all_ways_to_cut(name, n_states):
     )
     each = np.stack([log_p(name, values, drawn, k)[0] for k in range(n_states)])
     total = [
-        sum(each[k, s:t].sum() for k, (s, t) in enumerate(zip((0, *cut), (*cut, N_BINS), strict=True)))
+        sum(
+            each[k, s:t].sum()
+            for k, (s, t) in enumerate(zip((0, *cut), (*cut, N_BINS), strict=True))
+        )
         for cut in enumerate_cuts(N_BINS, n_states)
     ]
     evidence = found.log_evidence[0, 0] + emission.constant(posterior)[0]
@@ -127,8 +130,11 @@ def test_evidence_of_a_segment_is_that_of_foretelling_each_bin(name):
     values = draw_values(name)[0]
     emission = choose_emission(name, values[None])
     found = segment_evidence(values, emission, min_dwell=1)[0, N_BINS]
-    constant = emission.constant(emission.posterior(Observations(values[None], with_squares=True).sums(
-        np.ones((1, N_BINS, 1, 1)))))[0]
+    constant = emission.constant(
+        emission.posterior(
+            Observations(values[None], with_squares=True).sums(np.ones((1, N_BINS, 1, 1)))
+        )
+    )[0]
     assert found + constant == pytest.approx(predict_ahead(name, values), rel=1e-12)
 
 
@@ -139,8 +145,7 @@ def test_a_single_trial_is_exact(name):
     evidence = segment_evidence(values, emission, min_dwell=1)
     fit = fit_exactly(evidence, 3, 0.0, 1, 4000, np.random.default_rng(0))
     weights = [
-        evidence[0, a] + evidence[a, b] + evidence[b, N_BINS]
-        for a, b in enumerate_cuts(N_BINS, 3)
+        evidence[0, a] + evidence[a, b] + evidence[b, N_BINS] for a, b in enumerate_cuts(N_BINS, 3)
     ]
     ways = log_ways(np.array([N_BINS]), 3, 1)[0]
     assert fit.evidence == pytest.approx(np.logaddexp.reduce(weights) - ways, abs=1e-10)
@@ -166,7 +171,9 @@ def test_overdispersed_counts_are_told_from_poisson_ones():
     narrow = rng.poisson(3.0, (40, 30, N_UNITS)).astype(float)
     for values, is_wide in ((wide, True), (narrow, False)):
         emission = choose_emission("negative_binomial", values)
-        posterior = emission.posterior(Observations(values).sums(np.ones((*values.shape[:2], 1, 1))))
+        posterior = emission.posterior(
+            Observations(values).sums(np.ones((*values.shape[:2], 1, 1)))
+        )
         assert np.all(posterior.size < 2) if is_wide else np.all(posterior.size > 30)
 
 

@@ -202,7 +202,7 @@ def test_responses_are_those_of_units_that_respond():
     changes = found.tables["responses"].query("test == 'transition'")
     assert (changes[changes["unit"] >= 12]["p"] < 0.05).mean() < 0.2
     assert len(changes) == 20 * 2
-    assert changes['unit'].is_monotonic_increasing
+    assert changes["unit"].is_monotonic_increasing
 
 
 def test_region_and_conditions_are_chosen():
@@ -234,7 +234,11 @@ def test_conditions_have_levels_of_their_own():
         (lambda x: x + 0.5, {}, "is for counts.*gaussian_mean"),
         (lambda x: -x, {"emission": "categorical"}, "is for counts"),
         (lambda x: x + 2, {"emission": "bernoulli"}, "at most one spike a bin"),
-        (lambda x: x, {"n_states": 40}, "40 states of at least 1 bins do not fit into a trial of 30"),
+        (
+            lambda x: x,
+            {"n_states": 40},
+            "40 states of at least 1 bins do not fit into a trial of 30",
+        ),
         (lambda x: x, {"n_states": 4, "min_dwell_bins": 9}, "do not fit"),
         (lambda x: x, {"min_dwell_bins": 31}, "do not fit"),
         (lambda x: x[:2], {"n_trial_blocks": 3}, "3 blocks of trials"),

@@ -488,6 +488,13 @@ def test_batch_that_failed_whole_still_has_a_page():
     read_page(html)
 
 
+def test_sessions_that_were_never_read_are_listed_though_nothing_else_is():
+    lost = pd.DataFrame([{"source": "rat 3", "state": "Failed", "reason": "no file there"}])
+    html, pngs = render_batch_page(lost, "lost")
+    assert pngs == {}
+    assert "1 no file there rat 3" in read_page(html)
+
+
 def test_batch_table_without_a_column_is_refused():
     with pytest.raises(InvalidInputError, match="lacks evidence"):
         render_batch_page(make_batch().drop(columns="evidence"), "no")

@@ -64,7 +64,9 @@ def test_simulated_has_the_mean_time_course_and_nothing_else(trials):
         assert np.abs(found - expected).max() < 6 * np.sqrt((expected.max() + 0.1) / 600)
 
 
-@pytest.mark.parametrize("kind", ["trial_shuffled", "spike_shuffled", "simulated", "circular_shift"])
+@pytest.mark.parametrize(
+    "kind", ["trial_shuffled", "spike_shuffled", "simulated", "circular_shift"]
+)
 def test_what_was_not_observed_stays_so(trials, kind):
     made = make_surrogate(trials, kind, 0).values
     assert np.isnan(made).sum() == np.isnan(trials.values).sum()

@@ -99,8 +99,11 @@ def test_the_bound_is_below_the_evidence_and_near_it(emission):
     exact = fit_exactly(
         segment_evidence(values[0], family, 1),
         N_STATES,
-        float(family.constant(family.posterior(build(values, emission).start(
-            1, np.random.default_rng(0))[0]))[0]),
+        float(
+            family.constant(
+                family.posterior(build(values, emission).start(1, np.random.default_rng(0))[0])
+            )[0]
+        ),
         1,
         0,
         np.random.default_rng(0),
@@ -125,7 +128,7 @@ def test_gibbs_draws_from_the_exact_posterior_of_one_trial():
 
 @pytest.mark.parametrize("name", list(SETTINGS))
 def test_gibbs_agrees_with_variational_bayes_where_data_are_plenty(name):
-    values, cuts = values_for("poisson", n_trials=24, n_units=20)
+    values, _ = values_for("poisson", n_trials=24, n_units=20)
     model = build(values, **SETTINGS[name])
     fit = fit_vb(model, 4, np.random.default_rng(0))
     draws = sample(model, fit, 30, 150, np.random.default_rng(0))

@@ -56,7 +56,8 @@ def test_bins_outside_the_recording_or_in_a_gap_were_not_observed():
     params = TrialsParams(bin_size_s=0.1, t_start=-0.2, t_stop=0.2)
     found = cut_trials(spikes, events(10.0, 20.0, 30.0), params).values[:, :, 0]
     np.testing.assert_array_equal(
-        np.isnan(found), [[False, False, True, True], [True, True, False, False], [False, False, True, True]]
+        np.isnan(found),
+        [[False, False, True, True], [True, True, False, False], [False, False, True, True]],
     )
     assert found[0, 1] == 1
 
@@ -69,12 +70,12 @@ def test_a_bin_that_a_gap_cuts_was_not_observed():
 
 
 def test_trials_outside_the_recording_are_refused_with_their_number():
-    with pytest.raises(InvalidInputError, match="2 of 3 trials lie outside.*first at 200"):
+    with pytest.raises(InvalidInputError, match=r"2 of 3 trials lie outside.*first at 200"):
         cut_trials(recording([1.0], [0]), events(5.0, 200.0, 300.0), TrialsParams(t_stop=1.0))
 
 
 def test_window_and_bins_must_fit():
-    with pytest.raises(InvalidInputError, match="set trials.t_stop"):
+    with pytest.raises(InvalidInputError, match=r"set trials\.t_stop"):
         cut_trials(recording([1.0], [0]), events(5.0), TrialsParams())
     with pytest.raises(InvalidInputError, match="longer than the trial"):
         cut_trials(recording([1.0], [0]), events(5.0), TrialsParams(bin_size_s=3, t_stop=1.0))

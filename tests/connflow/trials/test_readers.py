@@ -61,9 +61,7 @@ def test_a_dataset_and_back(tmp_path):
 def test_bins_are_merged_and_windows_cut(tmp_path):
     path = write(tmp_path / "trials.npz", **ARRAYS)
     found = read_trials(path, TrialsParams(bin_size_s=0.03, t_start=0.0, t_stop=0.1))
-    np.testing.assert_array_equal(
-        found.values, COUNTS[:, 10:19].reshape(6, 3, 3, 4).sum(axis=2)
-    )
+    np.testing.assert_array_equal(found.values, COUNTS[:, 10:19].reshape(6, 3, 3, 4).sum(axis=2))
     assert found.t_start == pytest.approx(0.0)
 
 
@@ -85,7 +83,11 @@ def test_short_trials_end_in_nan(tmp_path):
         ({}, {"bin_size_s": 0.3}, "take a multiple"),
         ({}, {"t_start": 0.005}, "lies inside a bin"),
         ({}, {"t_stop": 5.0}, "does not lie in it"),
-        ({"n_bins": np.array([20, 0, 20, 20, 20, 20])}, {}, r"nothing was observed in trials \[1\]"),
+        (
+            {"n_bins": np.array([20, 0, 20, 20, 20, 20])},
+            {},
+            r"nothing was observed in trials \[1\]",
+        ),
     ],
 )
 def test_what_cannot_be_used_is_refused(tmp_path, change, params, message):
@@ -163,15 +165,18 @@ def test_the_model_database_of_pytau_says_how_to_fit_again(tmp_path):
         ",preprocess.time_lims,preprocess.bin_width,preprocess.data_transform,model.states,"
         "data.data_dir,data.animal_name,data.session_date,data.taste_num,data.region_name,"
         "exp.model_id,exp.save_path\n"
-        "0,\"[2000, 4000]\",50,trial_shuffled,4,/data/AM12_1,AM12,1,0,gc,ab12,/m/x_ab12\n"
-        "0,\"[2000, 4000]\",25,None,3,/data/AM13_1,AM13,1,all,all,cd34,/m/x_cd34\n"
+        '0,"[2000, 4000]",50,trial_shuffled,4,/data/AM12_1,AM12,1,0,gc,ab12,/m/x_ab12\n'
+        '0,"[2000, 4000]",25,None,3,/data/AM13_1,AM13,1,all,all,cd34,/m/x_cd34\n'
     )
     table = read_pytau_database(path)
     assert table["animal"].tolist() == ["AM12", "AM13"]
     first, second = table["settings"]
     assert first["trials"] == {"bin_size_s": 0.05, "t_start": 0.0, "t_stop": 2.0}
     assert first["changepoint"] == {
-        "n_states": 4, "timing": "uniform", "surrogate": "trial_shuffled", "region": "gc"
+        "n_states": 4,
+        "timing": "uniform",
+        "surrogate": "trial_shuffled",
+        "region": "gc",
     }
     assert second["changepoint"] == {"n_states": 3, "timing": "uniform"}
     with pytest.raises(RecordingError, match="pickles"):

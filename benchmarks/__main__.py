@@ -17,6 +17,7 @@ NAMES = (
     "running",
     "blocks",
     "connectivity_speed",
+    "changepoint",
 )
 
 

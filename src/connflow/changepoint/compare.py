@@ -57,7 +57,7 @@ def _check_same(fits: Mapping[str, xr.Dataset]) -> None:
             differ = [key for key in differ if key != "emission"]
         if not same or differ:
             raise InvalidInputError(
-                f"changepoint: {name} was fitted to other values ({', '.join(differ) or 'trials'}); "
+                f"changepoint: {name} is of other values ({', '.join(differ) or 'trials'}); "
                 "evidence compares only models of the same trials and units"
             )
 

@@ -261,7 +261,7 @@ def test_models_are_compared_by_evidence():
     assert table["model"][0] == "3 states"
     assert table["probability"].sum() == pytest.approx(1)
     fits["others"] = fit(values[:, :, :5], n_states=3).dataset
-    with pytest.raises(InvalidInputError, match="other values"):
+    with pytest.raises(InvalidInputError, match="of other values"):
         compare_evidence(fits)
 
 

@@ -13,6 +13,7 @@ import time
 
 import numpy as np
 import pymc as pm
+import pytensor.tensor as pt
 
 SCALE = 3.0
 
@@ -30,7 +31,7 @@ def build(counts, n_states, is_tuned):
         b = pm.HalfCauchy("b", SCALE, shape=n_states - 1)
         start = np.tile(even, (n_trials, 1)) if is_tuned else None
         share = pm.Beta("share", a, b, shape=(n_trials, n_states - 1), initval=start)
-        tau = pm.Deterministic("tau", (n_bins - 1) * pm.math.sort(share, axis=-1))
+        tau = pm.Deterministic("tau", (n_bins - 1) * pt.sort(share, axis=-1))
         later = pm.math.sigmoid(at[None, None] - tau[:, :, None])
         ones = np.ones((n_trials, 1, n_bins))
         begun = pm.math.concatenate([ones, later], axis=1)

@@ -201,7 +201,9 @@ def main() -> None:
     if not with_pytau:
         print("\nNOT COMPARED WITH PYTAU: set CONNFLOW_PYTAU_PYTHON to a Python that has PyMC")
     for name, kind in KINDS.items():
-        compare(name, kind, options.seeds, options.iterations, with_pytau)
+        # its sigmoid has the width of steps
+        is_theirs = with_pytau and kind.width_bins == 0
+        compare(name, kind, options.seeds, options.iterations, is_theirs)
         if name in ("hard", "easy"):
             measure_held_out(kind, options.seeds)
     measure_choice_of_states()

@@ -6,14 +6,15 @@ a device's work is no CPU time; the device is warmed up first.
 
 import os
 import sys
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks._measure import measure, print_header, print_table
-from connflow.connectivity.activity import traces
+from connflow.connectivity.activity import Traces, traces
 from connflow.connectivity.inference import infer_connectivity
-from connflow.connectivity.moments import Kernel, accumulate_moments
+from connflow.connectivity.moments import Kernel, Moments, accumulate_moments
 from connflow.connectivity.params import ConnectivityParams
 
 CLOSE = 1e-4
@@ -34,17 +35,18 @@ def draw_frames(n_units: int, n_frames: int) -> NDArray[np.float32]:
     return frames
 
 
+def sum_up(activity: Traces, kernels: list[Kernel], device: str) -> Moments:
+    """Return the centred second moments."""
+    return accumulate_moments(activity, kernels, with_gram=True, device=device).centred()
+
+
 def compare_moments(device: str) -> None:
     """Print times of second moments, and how far the device's lie from numpy's."""
     rows = []
     for n_units, n_frames, kernels in SIZES:
         activity, found, times = traces(draw_frames(n_units, n_frames), 0.02), [], []
         for name in ("numpy", device, device):
-            moments, cost = measure(
-                lambda name=name: accumulate_moments(
-                    activity, kernels, with_gram=True, device=name
-                ).centred()
-            )
+            moments, cost = measure(partial(sum_up, activity, kernels, name))
             found.append(moments)
             times.append(cost.wall_s)
         scale = float(np.abs(found[0].target_square).max())

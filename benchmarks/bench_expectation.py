@@ -40,6 +40,7 @@ from connflow.expectation import (
     Measures,
     StandIn,
     choose_stand_ins,
+    count_found,
     foretell,
     foretell_scores,
     judge,
@@ -133,7 +134,7 @@ def check(seed: int, is_imaged: bool) -> pd.DataFrame:
     truth = {1.0: real, 2.0: infer(hidden.model_copy(update={"network": longer}))[2]}
     params = ExpectationParams(observed_fraction=network.observed_fraction)
     results = [result for one in choose_stand_ins(measures, params) for result in _judge(one)]
-    table = foretell_scores(look_at(found), results, params.coverage)
+    table = foretell_scores(look_at(found), results, params.coverage, count_found(found))
     table["real"] = [truth[row.duration_factor].scores[row.score][0] for row in table.itertuples()]
     table[["low_unaware", "high_unaware"]] = [
         _unaware(results, row.duration_factor, row.score) for row in table.itertuples()

@@ -45,8 +45,9 @@ def foretell_accuracy(
     matched = store.open_dataset(matching).attrs
     stand_ins = [expectation.StandIn.parse(content) for content in matched[STAND_INS]]
     results = [_judge(store, evaluation, stand_ins) for evaluation in evaluations]
-    look = expectation.look_at(store.open_dataset(connectivity))
-    artifact.write_table(expectation.foretell_scores(look, results, params.coverage))
+    found = store.open_dataset(connectivity)
+    look, n_found = expectation.look_at(found), expectation.count_found(found)
+    artifact.write_table(expectation.foretell_scores(look, results, params.coverage, n_found))
     artifact.write_table(expectation.tabulate(results), STAND_INS)
     measures = expectation.Measures(**matched["measures"])
     texts = expectation.state_assumptions(measures, look, results, params)

@@ -274,6 +274,21 @@ def test_interval_holds_one_more_network_as_often_as_it_says(n_networks):
     assert n_held / 1000 == pytest.approx(0.9, abs=0.03)
 
 
+@pytest.mark.parametrize("n_found", [10, 40, 1000])
+def test_interval_of_a_share_holds_however_few_it_is_a_share_of(n_found):
+    """Networks have hundreds of discoveries, the recording fewer: chance varies its precision."""
+    rng = np.random.default_rng(3)
+    n_held = 0
+    for _ in range(1000):
+        looks = rng.normal(size=(11, 2))
+        p = 1 / (1 + np.exp(-(1.5 + looks @ [0.5, -0.3] + rng.normal(0, 0.25, 11))))
+        counts = rng.integers(200, 600, 10)
+        values = rng.binomial(counts, p[:-1]) / counts
+        _, low, high = foretell(looks[-1], looks[:-1], values, 0.9, list(counts), n_found)
+        n_held += low <= rng.binomial(n_found, p[-1]) / n_found <= high
+    assert n_held / 1000 == pytest.approx(0.91, abs=0.045)
+
+
 def test_the_less_alike_the_wider():
     looks = np.random.default_rng(0).normal(size=(10, 2))
     values = 1 / (1 + np.exp(-looks[:, 0] - np.random.default_rng(1).normal(0, 0.3, 10)))

@@ -1,6 +1,6 @@
 from .assumptions import is_alike, state_assumptions, tabulate
 from .foretelling import foretell, foretell_scores
-from .looks import SCORES, Judged, judge, look_at
+from .looks import SCORES, Judged, count_found, judge, look_at
 from .matching import choose_stand_ins, design_networks, match_activity
 from .measures import Measures, measure_fluorescence, measure_shared, measure_spikes
 from .params import EXPECTATION_VERSION, ExpectationParams
@@ -14,6 +14,7 @@ __all__ = [
     "Measures",
     "StandIn",
     "choose_stand_ins",
+    "count_found",
     "design_networks",
     "foretell",
     "foretell_scores",

@@ -1,6 +1,7 @@
 """From scores of networks of known wiring to the score of one whose wiring is not known."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,7 @@ _LEAST_SD = 0.1  # of a score's logit between networks
 
 
 def foretell_scores(
-    look: NDArray[np.float64], results: Sequence[Judged], coverage: float
+    look: NDArray[np.float64], results: Sequence[Judged], coverage: float, n_found: int = 0
 ) -> pd.DataFrame:
     """Foretell the scores of a result whose truth is not known.
 
@@ -29,6 +30,9 @@ def foretell_scores(
         On the networks that stand in for the recording, each at every duration.
     coverage : float
         Probability that an interval is to hold.
+    n_found : int
+        Pairs that are significant in the result; the fewer they are, the more does the share of
+        true ones among them vary by chance alone.
 
     Returns
     -------
@@ -48,7 +52,9 @@ def foretell_scores(
         now = np.array([looks[one.stand_in.network.seed] for one in same])
         for name, meaning in SCORES.items():
             values, chances = np.array([one.scores[name] for one in same]).T
-            foretold = foretell(look, now, values, coverage)
+            is_counted = name == "precision" and factor == 1.0 and n_found > 0
+            counts = [one.n_found for one in same] if is_counted else None
+            foretold = foretell(look, now, values, coverage, counts, n_found)
             known = np.isfinite(values)
             rows.append((factor, name, *foretold, chances.mean(), int(known.sum()), meaning))
     return pd.DataFrame(rows, columns=list(COLUMNS))
@@ -64,6 +70,8 @@ def foretell(
     looks: NDArray[np.float64],
     values: NDArray[np.float64],
     coverage: float,
+    counts: Sequence[int] | None = None,
+    count: int = 0,
 ) -> tuple[float, float, float]:
     """Return the score to be expected at a look, and the interval for one more network.
 
@@ -78,6 +86,10 @@ def foretell(
     t being the quantile of Student's t with ``n - 3`` degrees of freedom and s^2 the residual
     variance. The less alike the networks are to the recording, the wider it gets.
 
+    A score that is a share of `counts` pairs, and of `count` in the result, varies by counting
+    alone: its logit has the variance ``1 / (n p (1 - p))``, by so much more in the result than in
+    the networks as its count is smaller; the interval ends at shares that there can be.
+
     References
     ----------
     Beaumont MA, Zhang W, Balding DJ (2002). Approximate Bayesian computation in population
@@ -91,11 +103,23 @@ def foretell(
     X = np.column_stack([np.ones(known.sum()), looks[known]])
     x = np.concatenate([[1.0], look])
     b = np.linalg.lstsq(X, y, rcond=None)[0]
+    middle = float(x @ b)
     variance = max(float(((y - X @ b) ** 2).sum()) / n_free, _LEAST_SD**2)
+    if counts is not None:
+        usual = _counting_variance(np.asarray(counts)[known], values[known]).mean()
+        variance += max(0.0, float(_counting_variance(count, _score(middle)) - usual))
     leverage = float(x @ np.linalg.pinv(X.T @ X) @ x)
     reach = student.ppf((1 + coverage) / 2, n_free) * np.sqrt(variance * (1 + leverage))
-    middle = float(x @ b)
-    return _score(middle), _score(middle - reach), _score(middle + reach)
+    low, high = _score(middle - reach), _score(middle + reach)
+    if counts is not None:  # a share of so many comes in whole steps
+        low, high = np.floor(low * count) / count, np.ceil(high * count) / count
+    return _score(middle), float(low), float(high)
+
+
+def _counting_variance(n: Any, p: Any) -> Any:
+    """Return the variance of the logit of a share p of n, half a case being added to each side."""
+    hits, misses = n * np.asarray(p) + 0.5, n * (1 - np.asarray(p)) + 0.5
+    return 1 / hits + 1 / misses
 
 
 def _score(y: float) -> float:

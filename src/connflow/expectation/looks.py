@@ -30,11 +30,12 @@ Scores = Mapping[str, tuple[float, float]]
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """The result on a network that stands in for the recording, what it looks like and scores."""
+    """The result on a network that stands in for the recording: its look, scores, discoveries."""
 
     stand_in: StandIn
     look: NDArray[np.float64]
     scores: Scores
+    n_found: int = 0
 
 
 def look_at(connectivity: xr.Dataset) -> NDArray[np.float64]:
@@ -91,7 +92,12 @@ def judge(
         str(name): (float(row["value"]), float(row["chance"])) for name, row in found.iterrows()
     }
     scores |= _scores_of_mask(np.asarray(connectivity["mask"]), np.asarray(truth) != 0)
-    return Judged(stand_in, look_at(connectivity), scores)
+    return Judged(stand_in, look_at(connectivity), scores, count_found(connectivity))
+
+
+def count_found(connectivity: xr.Dataset) -> int:
+    """Return the number of significant pairs."""
+    return int(np.asarray(connectivity["mask"]).sum())
 
 
 def _scores_of_mask(mask: NDArray[np.bool_], true: NDArray[np.bool_]) -> Scores:

@@ -1,7 +1,7 @@
 """PyTau's model of one taste, fitted by PyMC, and in what CPU time.
 
 Run by a Python that has PyMC: ``python _pytau_fit.py counts.npz found.npz iterations published``.
-PyTau itself (0.1) does not install beside a current PyMC, so that its model is built here from its
+PyTau itself is offered for PyMC 3 and old Pythons only, so that its model is built here from its
 formulas: rates exponential, with the mean of the k-th equal part of the trials; changepoints
 ``sort(Beta(a, b))`` of the trial, a and b half-Cauchy of scale 3; states cross over along a sigmoid
 of slope 1 a bin; full-rank ADVI. ``tuned`` starts changepoints evenly spread and uses Adam. Draws
@@ -46,7 +46,7 @@ def fit(model, n_iterations, is_tuned):
     """Return draws, and the CPU seconds of fitting, compiling left out."""
     with model:
         inference = pm.FullRankADVI(random_seed=0)
-        optimiser = {"obj_optimizer": pm.adam(learning_rate=0.02)} if is_tuned else {}
+        optimiser = {"obj_optimizer": pm.adam(learning_rate=0.001)} if is_tuned else {}
         inference.fit(5, progressbar=False, **optimiser)
         started = time.process_time()
         inference.refine(n_iterations - 5, progressbar=False)

@@ -276,7 +276,10 @@ def test_interval_holds_one_more_network_as_often_as_it_says(n_networks):
 
 @pytest.mark.parametrize("n_found", [10, 40, 1000])
 def test_interval_of_a_share_holds_however_few_it_is_a_share_of(n_found):
-    """Networks have hundreds of discoveries, the recording fewer: chance varies its precision."""
+    """Networks have hundreds of discoveries, the recording fewer: chance varies its precision.
+
+    Few have few possible shares, so that the interval holds more often than it says.
+    """
     rng = np.random.default_rng(3)
     n_held = 0
     for _ in range(1000):
@@ -286,7 +289,8 @@ def test_interval_of_a_share_holds_however_few_it_is_a_share_of(n_found):
         values = rng.binomial(counts, p[:-1]) / counts
         _, low, high = foretell(looks[-1], looks[:-1], values, 0.9, list(counts), n_found)
         n_held += low <= rng.binomial(n_found, p[-1]) / n_found <= high
-    assert n_held / 1000 == pytest.approx(0.91, abs=0.045)
+    assert n_held / 1000 > 0.87
+    assert n_found < 1000 or n_held / 1000 < 0.95
 
 
 def test_the_less_alike_the_wider():

@@ -11,6 +11,7 @@ import yaml
 from typer.testing import CliRunner
 
 from connflow.errors import InvalidInputError
+from flows.changepoint import ChangepointFlowParams
 from flows.cli import app
 from flows.commands.arguments import read_params
 from flows.connectivity import ConnectivityFlowParams
@@ -74,6 +75,11 @@ def test_file_that_holds_no_params_is_refused(tmp_path, content):
     file.write_text(content)
     with pytest.raises(InvalidInputError, match=r"p\.yaml"):
         read_params(file, [])
+
+
+def test_params_of_changepoints_spell_out_the_defaults():
+    values = yaml.safe_load((ROOT / "params-changepoint.yaml").read_text())
+    assert values == ChangepointFlowParams().model_dump(mode="json")
 
 
 def test_params_yaml_spells_out_every_parameter():

@@ -1,7 +1,7 @@
 """From trials to changepoints: choose the model by evidence, infer, hold out, test, label."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -272,8 +272,9 @@ def choose_model(
         start = next_sums(model, fit.last)
         for concentration in CONCENTRATIONS if learns else ():
             model = build_model(parts, emission, n_states, params, width, concentration)
-            fit = fit_vb(model, 1, _rng(params, 0), params.max_iterations, start)
-            tried.append(Chosen(model, fit, width, concentration))
+            learned = fit_vb(model, 1, _rng(params, 0), params.max_iterations, start)
+            learned = replace(learned, restart_elbos=fit.restart_elbos)
+            tried.append(Chosen(model, learned, width, concentration))
     return max(tried, key=lambda one: one.fit.elbo)
 
 

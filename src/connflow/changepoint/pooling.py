@@ -21,7 +21,7 @@ from connflow.changepoint.observations import Coefficients, Statistics
 
 Floats = NDArray[np.float64]
 
-_ROUNDS = 30  # until a common rate and the groups' agree to rounding
+_NEWTON_STEPS = 6
 
 
 class Pooling(Protocol):
@@ -98,10 +98,14 @@ class Hierarchical:
     def _posteriors(self, sums: Sequence[Statistics], shape: float) -> list["_Pooled"]:
         c0, d0 = _prior(shape, self.emission.mean)
         c = c0 + len(sums) * shape
-        beta = np.broadcast_to(shape / self.emission.mean, sums[0].x.shape)
-        for _ in range(_ROUNDS):
-            d = d0 + sum((shape + one.x) / (beta + one.n) for one in sums)
-            beta = c / d
+        # near the root: the rate that all groups would have together
+        n, x = (sum(getattr(one, name) for one in sums) for name in ("n", "x"))
+        beta = shape * (1 + n * self.emission.mean) / (self.emission.mean * (1 + x))
+        for _ in range(_NEWTON_STEPS):  # where beta is c / d, and d what beta makes it
+            over = sum((shape + one.x) * beta / (beta + one.n) for one in sums) + d0 * beta - c
+            slope = sum((shape + one.x) * one.n / (beta + one.n) ** 2 for one in sums) + d0
+            beta = np.maximum(beta - over / slope, 0.1 * beta)
+        d = c / beta
         every = (np.full_like(d, c), d, np.full_like(d, shape))
         return [_Pooled(shape + one.x, beta + one.n, *every) for one in sums]
 

@@ -12,12 +12,8 @@ import pandas as pd
 
 from connflow.blocks import MapBlocks
 from connflow.changepoint.batch_params import BatchParams
-from connflow.changepoint.fit import (
-    find_changepoints,
-    foretell_trials,
-    prepare,
-    weighted_gain,
-)
+from connflow.changepoint.finding import find_changepoints
+from connflow.changepoint.fit import foretell_trials, prepare, weighted_gain
 from connflow.changepoint.intervals import (
     mean_boundary,
     quantile,

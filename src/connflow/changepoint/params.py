@@ -114,6 +114,8 @@ class ChangepointParams(StepParams):
             raise ValueError("transition=gradual goes with sequence=all, not with skipping")
         if self.sequence == "skipping" and self.min_dwell_bins > 1:
             raise ValueError("sequence=skipping leaves states out, so min_dwell_bins must be 1")
+        if self.inference == "gibbs" and self.n_draws == 0:
+            raise ValueError("inference=gibbs needs draws: set n_draws, 1000 say")
         if any(width <= 0 for width in self.widths_bins):
             raise ValueError(f"widths_bins must be above 0, not {list(self.widths_bins)}")
         return self

@@ -11,12 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import digamma
 
-from connflow.changepoint.emissions import (
-    Emission,
-    Poisson,
-    Shapes,
-    gamma_divergence,
-)
+from connflow.changepoint.conjugate import Shapes, gamma_divergence
+from connflow.changepoint.count_emissions import Poisson
+from connflow.changepoint.emissions import Emission
 from connflow.changepoint.observations import Coefficients, Statistics
 
 Floats = NDArray[np.float64]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.special import digamma, gammaln
 
 from connflow.changepoint import _paths
-from connflow.changepoint.emissions import beta_divergence
+from connflow.changepoint.conjugate import beta_divergence
 
 Floats = NDArray[np.float64]
 

@@ -56,7 +56,7 @@ def test_evidence_and_states_are_those_of_dynamax(name, n_states, dynamax_python
         transition=transition,
         log_likelihood=given,
     )
-    script = Path(__file__).with_name("_dynamax_smoother.py")
+    script = Path(__file__).parents[3] / "benchmarks/_dynamax_smoother.py"
     command = [dynamax_python, script, tmp_path / "given.npz", tmp_path / "found.npz"]
     subprocess.run(command, check=True, capture_output=True)
     with np.load(tmp_path / "found.npz") as found:

@@ -243,6 +243,7 @@ def test_conditions_have_levels_of_their_own():
         (lambda x: x, {"min_dwell_bins": 31}, "do not fit"),
         (lambda x: x[:2], {"n_trial_blocks": 3}, "3 blocks of trials"),
         (lambda x: x, {"transition": "gradual", "emission": "bernoulli"}, "only Poisson"),
+        (lambda x: x, {"inference": "gibbs", "n_draws": 0}, "needs draws"),
         (lambda x: x, {"surrogate": "simulated", "emission": "gaussian_mean"}, "whole|count|none"),
     ],
 )

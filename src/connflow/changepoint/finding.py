@@ -28,6 +28,9 @@ from connflow.trials.model import Trials
 
 Floats = NDArray[np.float64]
 
+_DRAWS_OF_LEVELS = 200
+"""Paths that levels are averaged over at least, where one trial is done exactly."""
+
 
 def find_changepoints(trials: Trials, params: ChangepointParams) -> Found:
     """Infer the changepoints of prepared trials; see `fit_changepoints`, which labels them."""
@@ -103,7 +106,7 @@ def _find_exactly(trials: Trials, params: ChangepointParams) -> Found:
             n_states,
             _constant(emission),
             params.min_dwell_bins,
-            params.n_draws,
+            max(params.n_draws, _DRAWS_OF_LEVELS),
             rng_for(params, 1, n_states),
         )
         for n_states in numbers_of_states(trials, params)
@@ -115,7 +118,7 @@ def _find_exactly(trials: Trials, params: ChangepointParams) -> Found:
     level, low, high = _exact_levels(trials, emission, fit.drawn, params)
     return Found(
         boundaries=boundaries,
-        drawn=fit.drawn[:, None],
+        drawn=fit.drawn[: params.n_draws, None],
         level=level,
         level_low=low,
         level_high=high,

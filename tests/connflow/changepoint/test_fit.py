@@ -109,10 +109,13 @@ def test_one_trial_is_done_exactly_and_says_what_it_does_not_know():
     assert np.all(np.abs(np.mean(shares, axis=0) - 0.2) < 0.1)
 
 
-def test_one_trial_with_a_clear_change():
+@pytest.mark.parametrize("n_draws", [0, 30])
+def test_one_trial_with_a_clear_change(n_draws):
     rates = np.repeat([[0.2, 3.0], [3.0, 0.2]], 15, axis=0)
     values = np.random.default_rng(0).poisson(rates)[None].astype(float)
-    found = fit(values, n_draws=200).dataset
+    found = fit(values, n_draws=n_draws).dataset
+    assert found.sizes["draw"] == n_draws
+    assert np.abs(np.log(found["level"].to_numpy()[0] * 0.05 / rates[[0, -1]])).max() < 1
     assert found.attrs["n_states"] == 2
     assert found["changepoint_mean"].item() == pytest.approx(0.75, abs=0.06)
 

@@ -212,6 +212,6 @@ def test_progress_reaches_the_ui(root, monkeypatch):
 
     run(root, lambda: [slow.submit(ToyParams())])
     with get_client(sync_client=True) as client:
-        artifacts = client.request("POST", "/artifacts/filter", json={}).json()
-    shown = [item for item in artifacts if item["type"] == "progress"]
+        newest = {"sort": "CREATED_DESC", "artifacts": {"type": {"any_": ["progress"]}}}
+        shown = client.request("POST", "/artifacts/filter", json=newest).json()
     assert [item["data"] for item in shown if item["description"] == "slow"] == [100.0]

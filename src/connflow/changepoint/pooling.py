@@ -83,35 +83,35 @@ class Hierarchical:
 
     def posteriors(self, sums: Sequence[Statistics]) -> list["_Pooled"]:
         """See `Pooling.posteriors`."""
-        tried = [self._posteriors(sums, shape) for shape in SHAPES]
-        gains = [self._gain(sums, one) for one in tried]
-        best = np.argmax(gains, axis=0)  # (n_sets,)
+        tried = self._try_shapes(sums)
+        best = np.argmax(self._gains(sums, tried), axis=0)  # (n_sets,)
         sets = np.arange(len(best))
-        return [
-            _Pooled(*(np.stack(one)[best, sets] for one in zip(*map(_arrays, group), strict=True)))
-            for group in zip(*tried, strict=True)
-        ]
+        return [_Pooled(*(array[best, sets] for array in vars(one).values())) for one in tried]
 
-    def _posteriors(self, sums: Sequence[Statistics], shape: float) -> list["_Pooled"]:
+    def _try_shapes(self, sums: Sequence[Statistics]) -> list["_Pooled"]:
+        """Return the posteriors under each of `SHAPES`, which is the first axis of all arrays."""
+        shape = np.array(SHAPES)[:, None, None, None]
         c0, d0 = _prior(shape, self.emission.mean)
         c = c0 + len(sums) * shape
         # near the root: the rate that all groups would have together
         n, x = (sum(getattr(one, name) for one in sums) for name in ("n", "x"))
         beta = shape * (1 + n * self.emission.mean) / (self.emission.mean * (1 + x))
         for _ in range(_NEWTON_STEPS):  # where beta is c / d, and d what beta makes it
-            over = sum((shape + one.x) * beta / (beta + one.n) for one in sums) + d0 * beta - c
-            slope = sum((shape + one.x) * one.n / (beta + one.n) ** 2 for one in sums) + d0
+            over, slope = d0 * beta - c, d0
+            for one in sums:
+                share = (shape + one.x) / (beta + one.n)
+                over, slope = over + share * beta, slope + share * one.n / (beta + one.n)
             beta = np.maximum(beta - over / slope, 0.1 * beta)
         d = c / beta
-        every = (np.full_like(d, c), d, np.full_like(d, shape))
+        every = (np.broadcast_to(c, d.shape), d, np.broadcast_to(shape, d.shape))
         return [_Pooled(shape + one.x, beta + one.n, *every) for one in sums]
 
-    def _gain(self, sums: Sequence[Statistics], posteriors: Sequence["_Pooled"]) -> Floats:
-        expected = [
-            (given.x * one.x + given.one * one.n).sum(axis=(1, 2))
-            for given, one in zip(map(self.emission.coefficients, posteriors), sums, strict=True)
-        ]
-        return np.asarray(np.sum(expected, axis=0) - self.divergence(posteriors))
+    def _gains(self, sums: Sequence[Statistics], tried: Sequence["_Pooled"]) -> Floats:
+        """Return the bound that each shape gives, (n_shapes, n_sets)."""
+        gains = -self.divergence(tried)
+        for given, one in zip(map(self.emission.coefficients, tried), sums, strict=True):
+            gains = gains + (given.x * one.x + given.one * one.n).sum(axis=(-2, -1))
+        return np.asarray(gains)
 
     def divergence(self, posteriors: Sequence["_Pooled"]) -> Floats:
         """See `Pooling.divergence`."""
@@ -119,7 +119,7 @@ class Hierarchical:
         c0, d0 = _prior(shape, self.emission.mean)
         slack = shape * (np.log(c) - digamma(c))  # of log E β over E log β
         each = [gamma_divergence(one.a, one.b, shape, c / d) + slack for one in posteriors]
-        return np.asarray((sum(each) + gamma_divergence(c, d, c0, d0)).sum(axis=(1, 2)))
+        return np.asarray((sum(each) + gamma_divergence(c, d, c0, d0)).sum(axis=(-2, -1)))
 
     def draw(self, sums: Sequence[Statistics], rng: np.random.Generator) -> list[Coefficients]:
         """See `Pooling.draw`; λ is drawn given a draw of β from its own expectation."""
@@ -138,10 +138,6 @@ class _Pooled(Shapes):
     c: Floats
     d: Floats
     shape: Floats
-
-
-def _arrays(pooled: _Pooled) -> list[Floats]:
-    return list(vars(pooled).values())
 
 
 def choose_pooling(name: str, emission: Emission, n_groups: int) -> Pooling:

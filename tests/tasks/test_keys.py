@@ -24,7 +24,7 @@ PINNED = {
     "deconvolution": "eeb5ace5e81e15dd",
     "connectivity": "9ec218e06cc12897",
     "evaluation": "8c49f8ea1070ae4d",
-    "matching": "8b7b384aed1857d1",
+    "matching": "1bed4aa98b403c02",
     "report": "7e812548270d710a",
 }
 

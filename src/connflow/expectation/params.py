@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from connflow.params import StepParams
 
-EXPECTATION_VERSION = 1
+EXPECTATION_VERSION = 2
 
 Share = Annotated[float, Field(gt=0, le=1)]
 Spread = Annotated[float, Field(gt=0, le=3)]

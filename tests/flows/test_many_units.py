@@ -1,14 +1,16 @@
 """Very many units: the flow finds their edges tile by tile, and gives those of the dense way."""
 
+import pickle
 from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.stats import false_discovery_control, norm
 
-from connflow.connectivity import inference
+from connflow.connectivity import ConnectivityParams, inference
 from connflow.recording.network import NetworkParams
 from flows.connectivity import ConnectivityFlowParams, infer_connectivity
+from tasks._sparse import HeldPlan, find_in_tile
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -53,10 +55,22 @@ def test_the_edges_are_those_of_the_dense_way(run):
     )
     # what is no edge is not ranked
     assert 0.3 < scores["average_precision"] < dense_scores["average_precision"]
+    assert_plan_is_opened_where_it_is_sent(sparse)
     page = Path(sparse.report).read_text()
     assert "no matrices of all pairs" in page
     assert "figure-degrees" in page
     assert "figure-weights" not in page
+
+
+def assert_plan_is_opened_where_it_is_sent(result):
+    params = ConnectivityParams(**FLAT)
+    plan = HeldPlan(result.store, result.refs["recording"], params)
+    here = find_in_tile(plan, params, slice(32, 60))
+    content = pickle.dumps(plan)
+    assert len(content) < 10_000
+    there = find_in_tile(pickle.loads(content), params, slice(32, 60))
+    np.testing.assert_array_equal(there.z, here.z)
+    assert there.target.min() >= 32
 
 
 def test_what_needs_matrices_of_all_pairs_is_refused(run):

@@ -39,6 +39,7 @@ from connflow.expectation import (
     Judged,
     Measures,
     StandIn,
+    allow_for_regularity,
     choose_stand_ins,
     count_found,
     foretell,
@@ -133,6 +134,7 @@ def check(seed: int, is_imaged: bool) -> pd.DataFrame:
     longer = network.model_copy(update={"duration_s": 2 * network.duration_s})
     truth = {1.0: real, 2.0: infer(hidden.model_copy(update={"network": longer}))[2]}
     params = ExpectationParams(observed_fraction=network.observed_fraction)
+    measures = allow_for_regularity(measures, params)
     results = [result for one in choose_stand_ins(measures, params) for result in _judge(one)]
     table = foretell_scores(look_at(found), results, params.coverage, count_found(found))
     table["real"] = [truth[row.duration_factor].scores[row.score][0] for row in table.itertuples()]

@@ -1,6 +1,7 @@
 """Evaluation: scores of inferred connectivity against the recording's known wiring."""
 
 from connflow import evaluation
+from connflow.connectivity import scatter_edges
 from connflow.errors import InvalidInputError
 from connflow.evaluation import EVALUATION_VERSION, EvaluationParams
 from connflow.store import ArtifactRef, ArtifactWriter, Store
@@ -21,6 +22,11 @@ def evaluate_connectivity(
         raise InvalidInputError(
             "evaluation: this recording comes without a known wiring; add `weights` to its file"
         )
-    result = evaluation.evaluate(store.open_dataset(connectivity), source["weights"], params)
+    found = store.open_dataset(connectivity)
+    if (
+        "n_pairs" in found
+    ):  # of very many units; only here and for a known wiring, matrices are made
+        found = scatter_edges(found, store.read_table(connectivity, "edges"))
+    result = evaluation.evaluate(found, source["weights"], params)
     artifact.write_table(result.scores)
     artifact.write_table(result.curves, "curves")

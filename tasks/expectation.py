@@ -21,7 +21,7 @@ def match_recording(
     """Choose networks that stand in for a recording: as many units, as active, of many wirings."""
     import xarray as xr
 
-    measures = _measure(store, recording)
+    measures = expectation.allow_for_regularity(_measure(store, recording), params)
     stand_ins = expectation.choose_stand_ins(measures, params)
     contents = [stand_in.model_dump(mode="json") for stand_in in stand_ins]
     artifact.write_dataset(xr.Dataset(attrs={"measures": asdict(measures), STAND_INS: contents}))

@@ -22,7 +22,8 @@ def write_report(
     params: ReportParams,
 ) -> None:
     """Write one self-contained HTML page about everything that was made on the way."""
-    source = store.open_dataset(recording)
+    source, found = store.open_dataset(recording), store.open_dataset(connectivity).load()
+    is_sparse = "n_pairs" in found
     made = upstream(store, connectivity)
     made += [store.manifest(ref) for ref in (evaluation, regime, expectation) if ref is not None]
     page = report.render_report(
@@ -30,14 +31,15 @@ def write_report(
             recording=open_recording(store, recording),
             fluorescence=open_excerpt(store, fluorescence, "fluorescence", params.raster_s),
             activity=open_excerpt(store, activity, "activity", params.raster_s),
-            connectivity=store.open_dataset(connectivity).load(),
-            truth=source["weights"].load() if "weights" in source else None,
+            connectivity=found,
+            truth=source["weights"].load() if "weights" in source and not is_sparse else None,
             scores=None if evaluation is None else store.read_table(evaluation),
             curves=None if evaluation is None else store.read_table(evaluation, "curves"),
             steps=[manifest.model_dump(mode="json") for manifest in made],
             reason="" if regime is None else store.open_dataset(regime).attrs["reason"],
             expectation=None if expectation is None else store.read_table(expectation),
             assumptions=_assumptions(store, expectation),
+            edges=store.read_table(connectivity, "edges") if is_sparse else None,
         ),
         params,
     )

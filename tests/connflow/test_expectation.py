@@ -15,6 +15,7 @@ from connflow.expectation import (
     ExpectationParams,
     Measures,
     StandIn,
+    allow_for_regularity,
     choose_stand_ins,
     design_networks,
     foretell,
@@ -110,6 +111,41 @@ def test_fluorescence_tells_its_noise_its_rate_and_its_decay(noise_sd, rate_hz, 
     assert measures.rate_hz == pytest.approx(rate_hz, rel=0.25)
     assert measures.tau_s == pytest.approx(tau_s, rel=0.25)
     assert measures.duration_s == pytest.approx(600)
+
+
+@pytest.mark.parametrize("external_rate_hz", [500, 800])
+def test_regular_firing_is_allowed_for(external_rate_hz):
+    network = NetworkParams(n_units=60, duration_s=120, external_rate_hz=external_rate_hz, seed=3)
+    spikes = simulate_network(network)
+    rate_hz = len(spikes.spike_times) / 60 / 120
+    counts = np.concatenate([b for _, b in bin_spikes(spikes, BinningParams(bin_size_s=1 / 30))])
+    params = CalciumParams(tau_s=0.4, noise_sd=0.3)
+    traces = np.concatenate([b for _, b in simulate_calcium(counts, 1 / 30, params)])
+    shown = measure_fluorescence(traces, 30.0)
+    assert shown.rate_hz > 1.1 * rate_hz
+    told = allow_for_regularity(shown, ExpectationParams(observed_fraction=1))
+    assert told.rate_hz == pytest.approx(rate_hz, rel=0.2)
+    assert told.noise_sd == pytest.approx(0.3, rel=0.4)
+    assert allow_for_regularity(MEASURES, ExpectationParams()) == MEASURES
+
+
+def test_a_histogram_of_z_looks_like_its_values():
+    rng = np.random.default_rng(4)
+    z = np.concatenate([rng.standard_normal(90_000), rng.normal(5, 1, 10_000)])
+    edges = np.linspace(-20, 20, 4001)
+    n_pairs = (("z",), np.histogram(z, edges)[0])
+    histogram = xr.Dataset(
+        {"n_pairs": n_pairs}, {"z": (edges[1:] + edges[:-1]) / 2}, {"n_edges": 9_500}
+    )
+    mask = np.zeros(z.shape, bool)
+    mask[-9_500:] = True
+    square = {
+        name: (("source", "target"), np.pad(values, (0, 317**2 - len(z))).reshape(317, 317))
+        for name, values in (("z", z), ("mask", mask))
+    }
+    off = square["z"][1][~np.eye(317, dtype=bool)]
+    assert np.count_nonzero(off) > 99_000
+    assert look_at(histogram) == pytest.approx(look_at(xr.Dataset(square)), abs=0.02)
 
 
 def test_noise_alone_shows_no_activity():

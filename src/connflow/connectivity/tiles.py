@@ -15,16 +15,14 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import norm
 from threadpoolctl import threadpool_limits
 
 from connflow.blocks import MapBlocks, split
 from connflow.connectivity import _sweeps
-from connflow.connectivity.activity import SpikeTrains, check_length
+from connflow.connectivity.activity import SpikeTrains
 from connflow.connectivity.events import event_gram, row_type, sum_own
-from connflow.connectivity.kernels import flat_kernels
 from connflow.connectivity.least_squares import solve
 from connflow.connectivity.moments import Kernel, Moments
 from connflow.connectivity.params import ConnectivityParams
@@ -100,49 +98,6 @@ def plan_tiles(trains: SpikeTrains, kernels: Sequence[Kernel]) -> TilePlan:
         np.stack([square for _, square in own]),
         *sum_own(index, (0, 0), past),
     )
-
-
-def infer_edges(
-    trains: SpikeTrains,
-    unit_ids: NDArray[np.int64],
-    params: ConnectivityParams,
-    map_blocks: MapBlocks = map,
-) -> pd.DataFrame:
-    """Infer the significant edges among very many units; no matrix of all pairs is formed.
-
-    Parameters
-    ----------
-    trains : SpikeTrains
-        Units that never fire have no edges.
-    unit_ids : (n_units,) int64
-    params : ConnectivityParams
-        Delays, `n_candidates`, `ridge` and `false_discovery_rate`. The kernel is flat, over
-        `kernel_start_s` to `kernel_stop_s` or else the synaptic delays, with a control behind it.
-    map_blocks
-        Who computes the tiles.
-
-    Returns
-    -------
-    DataFrame
-        ``source`` and ``target`` (unit ids), ``weight``, ``z``, ``p``, the surest first.
-    """
-    firing = np.flatnonzero(np.bincount(trains.units, minlength=trains.n_units))
-    some, ids = trains.select(firing), unit_ids[firing]
-    kernels = flat_kernels(params, trains.interval_s)
-    check_length(some, kernels[-1][1], 1)
-    edges = infer_tiled(some, kernels, params, map_blocks)
-    p, mask = call_significant(edges, params.false_discovery_rate)
-    table = pd.DataFrame(
-        {
-            "source": ids[edges.source],
-            "target": ids[edges.target],
-            "weight": edges.weight,
-            "z": edges.z,
-            "p": p,
-        }
-    )[mask]
-    order = table["z"].abs().sort_values(ascending=False, kind="stable").index
-    return table.loc[order].reset_index(drop=True)
 
 
 def infer_tiled(

@@ -4,8 +4,7 @@ In: spike trains. Out: for each ordered pair the strongest response over delays,
 elephant's function of the same name returns, and a z-score. After De Blasi et al. 2019.
 """
 
-import itertools
-import math
+from collections.abc import Callable
 from functools import partial
 
 import numba
@@ -13,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import erfcx, log_ndtr, ndtri_exp
 
-from connflow.blocks import MapBlocks
-from connflow.connectivity.activity import Activity, as_spike_trains
+from connflow.blocks import MapBlocks, split
+from connflow.connectivity.activity import Activity, SpikeTrains, as_spike_trains
 from connflow.connectivity.estimate import Estimate
-from connflow.connectivity.pairwise import Tile, count_pairs, map_sources
+from connflow.connectivity.pairwise import TILE_COUNTS, Tile, count_pairs, map_sources
 from connflow.connectivity.params import ConnectivityParams
 from connflow.connectivity.spike_index import SpikeIndex, index_spikes
 from connflow.errors import InvalidInputError
@@ -29,8 +28,11 @@ OBSERVED = (2, 3, 4, 5, 6)
 
 _PADDING = max(SURROUNDING)
 _LARGE = 6.0  # score from which on 1 - p is 1
-_PRECISION = 1e-5  # of the saddlepoint; its square counts
+_CHUNK = 1024  # spikes whose neighbours are looked up at a time
+_ROWS = 8  # sources whose responses are held at a time
 _CENTRAL = 0.05  # score below which counts are normal
+_DIGITS = 12  # of weights that are the same but for rounding
+_TILTS = np.sinh(np.linspace(-3.9, 3.9, 128))  # s over the largest weight: to 25, and not 0
 
 
 def infer_by_tspe(
@@ -82,8 +84,9 @@ def infer_by_tspe(
     trains = as_spike_trains(activity)
     first = round(params.delay_min_s / trains.interval_s)
     filters = edge_filters(round(params.delay_max_s / trains.interval_s) + 1)
-    n_spikes = np.bincount(trains.units, minlength=trains.n_units).astype(np.float64)
-    compute = partial(_tile, index_spikes(trains), filters, first, n_spikes, trains.n_samples)
+    n_spikes = np.bincount(trains.units, minlength=trains.n_units)
+    count = _counter(trains, n_spikes, filters.shape[1])
+    compute = partial(_tile, count, filters[first:], first, n_spikes, trains.n_samples)
     largest, z, delay, square = map_sources(
         compute, trains.n_units, 2 * filters.shape[1], map_blocks
     )
@@ -112,30 +115,117 @@ def edge_filters(n_delays: int) -> NDArray[np.float64]:
             f"there are {n_delays}; raise connectivity.delay_max_s, or lower resolution_s"
         )
     filters = np.zeros((n_delays, n_delays + 2 * _PADDING))
-    for a, b in itertools.product(SURROUNDING, OBSERVED):
-        edge = np.concatenate([np.full(a, -1 / a), np.full(b, 2 / b), np.full(a, -1 / a)])
+    for b in OBSERVED:
+        edge = np.zeros(b + 2 * _PADDING)
+        for a in SURROUNDING:
+            edge[_PADDING - a : _PADDING + b + a] -= 1 / a
+            edge[_PADDING : _PADDING + b] += 1 / a + 2 / b
         for start in range(n_delays - b + 1):
-            low = _PADDING - a + start
-            filters[start : start + b, low : low + len(edge)] += edge
+            filters[start : start + b, start : start + len(edge)] += edge
     return filters
 
 
+Count = Callable[[slice], NDArray[np.number]]
+"""Returns pairs of spikes of some sources at all lags with all targets: (source, lag, target)."""
+
+
+def _counter(trains: SpikeTrains, n_spikes: NDArray[np.int64], n_lags: int) -> Count:
+    """Return who counts the pairs of a tile; where there is room, all are counted at once."""
+    if n_lags * trains.n_units**2 <= TILE_COUNTS:
+        return count_all_pairs(trains, n_spikes, n_lags).__getitem__
+    return partial(_count_tile, index_spikes(trains), n_lags)
+
+
+def _count_tile(index: SpikeIndex, n_lags: int, rows: slice) -> NDArray[np.float64]:
+    lags = -_PADDING, n_lags - _PADDING - 1
+    return count_pairs(index, lags, rows).transpose(1, 0, 2)
+
+
+def count_all_pairs(
+    trains: SpikeTrains, n_spikes: NDArray[np.int64], n_lags: int
+) -> NDArray[np.int32]:
+    """Count the pairs of spikes of all units, each pair once, in one walk through time.
+
+    Returns
+    -------
+    (n_units, n_lags, n_units) int32
+        For source, lag and target; the lags start at -8. See `correlograms`.
+    """
+    n_units = trains.n_units
+    counts = np.zeros((n_units, n_lags, n_units), np.int32)
+    keys = (trains.ticks * n_units + trains.units).view(np.uint64)
+    bounds = np.searchsorted(trains.ticks, trains.segments).astype(np.uint64)
+    after, start = n_lags - _PADDING, _PADDING * n_units
+    flat = counts.reshape(n_units, -1)
+    _sweep_later(trains.ticks, trains.units, keys, bounds, after, start, flat)
+    now = counts[:, _PADDING]  # each pair once, and no spike with itself
+    now += now.T.copy() + np.diag(n_spikes)
+    for lag in range(1, _PADDING + 1):
+        counts[:, _PADDING - lag] = counts[:, _PADDING + lag].T
+    return counts
+
+
+@numba.njit(cache=True, nogil=True)
+def _sweep_later(
+    ticks: NDArray[np.int64],
+    units: NDArray[np.int32],
+    keys: NDArray[np.uint64],
+    bounds: NDArray[np.uint64],
+    after: int,
+    start: int,
+    counts: NDArray[np.int32],
+) -> None:
+    """Add each spike's pairs with those after it, up to less than `after` ticks later.
+
+    A key is ``tick n_units + unit``, so that the difference of two is a place in a table over
+    (lag, unit), in which lag 0 begins at `start`. All indices are unsigned: such as may be negative
+    cost half as much again.
+    """
+    one, chunk = np.uint64(1), np.uint64(_CHUNK)
+    ends = np.empty(_CHUNK, np.uint64)
+    for k in range(len(bounds)):
+        later, end = bounds[k]
+        for low in range(later, end, chunk):
+            high = min(low + chunk, end)
+            s = np.uint64(low)
+            while s < high and later < end:  # a merge without branches, which none could foretell
+                is_reached = np.uint64(ticks[later] - ticks[s] >= after)
+                ends[s - low] = later
+                s += is_reached
+                later += one - is_reached
+            ends[s - low : chunk] = end
+            for source in range(low, high):
+                row = counts[units[source]]
+                base = keys[source] - np.uint64(units[source] + start)
+                for target in range(source + one, ends[source - low]):
+                    row[keys[target] - base] += 1
+
+
 def _tile(
-    index: SpikeIndex,
+    count: Count,
     filters: NDArray[np.float64],
     first: int,
-    n_spikes: NDArray[np.float64],
+    n_spikes: NDArray[np.int64],
     n_samples: int,
     rows: slice,
 ) -> Tile:
     """Return the largest response, its z and delay, and each source's sum of squared counts."""
-    counts = count_pairs(index, (-_PADDING, len(filters) - 1 + _PADDING), rows)
-    response = np.tensordot(filters[first:], counts, axes=1)
-    best = np.abs(response).argmax(axis=0)
-    largest = np.take_along_axis(response, best[None], axis=0)[0]
+    counts = count(rows)
+    parts = [_strongest(counts[part], filters) for part in split(len(counts), _ROWS)]
+    largest, best = (np.concatenate(several) for several in zip(*parts, strict=True))
     expected = np.outer(n_spikes[rows], n_spikes) / n_samples
-    z = score_largest(largest, best, filters[first:], expected)
-    return largest, z, first + best.astype(np.float64), np.diag(counts[_PADDING, :, rows])
+    z = score_largest(largest, best, filters, expected)
+    square = counts[np.arange(len(counts)), _PADDING, np.arange(rows.start, rows.stop)]
+    return largest, z, first + best.astype(np.float64), square
+
+
+def _strongest(
+    counts: NDArray[np.number], filters: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    """Return the largest response, and at which delay it is."""
+    response = filters @ counts.astype(np.float64)
+    best = np.abs(response).argmax(axis=1)
+    return np.take_along_axis(response, best[:, None], axis=1)[:, 0], best
 
 
 def score_largest(
@@ -156,11 +246,12 @@ def score_largest(
         Count expected at each lag.
     """
     sd = np.sqrt((filters**2).sum(axis=1))
-    score = _saddlepoint_score(largest, filters, best, expected) * (sd / sd.max())[best]
+    score = saddlepoint_score(largest, best, filters, expected) * (sd / sd.max())[best]
     direction = filters / sd[:, None]
     angles = np.arccos(np.clip((direction[1:] * direction[:-1]).sum(axis=1), -1, 1))
     variance = (sd[1:] ** 2 + sd[:-1] ** 2) / (2 * sd.max() ** 2)
-    return _z_of_largest(score, angles, variance)
+    shares, which = np.unique(np.round(variance, _DIGITS), return_inverse=True)
+    return _z_of_largest(score, np.bincount(which, angles).astype(np.float64), shares)
 
 
 def _z_of_largest(
@@ -180,59 +271,62 @@ def _z_of_largest(
     return np.asarray(-np.sign(score) * ndtri_exp(log_p - np.log(2)))
 
 
-@numba.njit(cache=True, nogil=True)
-def _saddlepoint_score(
+def saddlepoint_score(
     value: NDArray[np.float64],
+    best: NDArray[np.intp],
     filters: NDArray[np.float64],
-    best: NDArray[np.int64],
     expected: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """Return normal scores of weighted sums of Poisson counts with weights that add up to 0.
 
+    Parameters
+    ----------
+    value, best, filters, expected
+        See `score_largest`.
+
     Notes
     -----
-    With weights k and mean m the sum v has the cumulant function ``K(s) = m sum(exp(s k) - 1)``;
-    at the saddlepoint, ``K'(s) = v``::
+    With weights k and mean m the sum v has the cumulant function ``m K(s)``, where
+    ``K(s) = sum(exp(s k) - 1)``; at the saddlepoint, ``K'(s) = v / m``::
 
-        r = sign(s) sqrt(2 (s v - K(s))),  u = s sqrt(K''(s)),  score = r + log(u / r) / r
+        r = sign(s) sqrt(2 (s K' - K)),  u = s sqrt(K''),
+        score = sqrt(m) r + log(u / r) / (r sqrt(m))
+
+    r and ``log(u / r) / r`` depend on ``v / m`` only. They are looked up in tables made along s,
+    one for each filter, the former with its tangent ``s / r``.
     """
-    n_rows, n_columns = value.shape
-    score = np.empty((n_rows, n_columns))
-    for j in range(n_rows):
-        for i in range(n_columns):
-            weights, v, mean = filters[best[j, i]], value[j, i], expected[j, i]
-            variance = mean * (weights**2).sum()
-            s = _saddlepoint(weights, v, mean, v / variance)
-            total, _, curvature = _tilted_sums(weights, s)
-            r = np.sign(s) * np.sqrt(max(2 * (s * v - mean * total), 0.0))
-            u = s * np.sqrt(mean * curvature)
-            is_central = abs(r) < _CENTRAL
-            score[j, i] = v / np.sqrt(variance) if is_central else r + np.log(u / r) / r
+    least, most = filters.min(axis=1, keepdims=True), filters.max(axis=1, keepdims=True)
+    s = _TILTS / np.where(_TILTS < 0, -least, most)
+    k = filters[:, None]
+    tilted = np.exp(s[:, :, None] * k)
+    total = tilted.sum(axis=2) - filters.shape[1]
+    slope, curvature = (tilted * k).sum(axis=2), (tilted * k**2).sum(axis=2)
+    r = np.sign(s) * np.sqrt(2 * (s * slope - total))
+    rest = np.log(s * np.sqrt(curvature) / r) / r
+    return _look_up(value / expected, best, expected, slope, r, s / r, rest)
+
+
+@numba.njit(cache=True, nogil=True)
+def _look_up(
+    y: NDArray[np.float64],
+    best: NDArray[np.int64],
+    expected: NDArray[np.float64],
+    slope: NDArray[np.float64],
+    r: NDArray[np.float64],
+    tangent: NDArray[np.float64],
+    rest: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Interpolate the score between the slopes K' of a table, r by cubics with its tangents."""
+    score = np.empty_like(y)
+    for j in range(y.shape[0]):
+        for i in range(y.shape[1]):
+            t, root_mean = best[j, i], np.sqrt(expected[j, i])
+            b = min(max(1, np.searchsorted(slope[t], y[j, i])), slope.shape[1] - 1)
+            a, width = b - 1, slope[t, b] - slope[t, b - 1]
+            f = min(max(0.0, (y[j, i] - slope[t, a]) / width), 1.0)
+            rise = r[t, b] - r[t, a]
+            bow = (1 - f) * (tangent[t, a] * width - rise) - f * (tangent[t, b] * width - rise)
+            score[j, i] = root_mean * (r[t, a] + f * rise + f * (1 - f) * bow)
+            if abs(score[j, i]) >= _CENTRAL:
+                score[j, i] += ((1 - f) * rest[t, a] + f * rest[t, b]) / root_mean
     return score
-
-
-@numba.njit(cache=True, nogil=True)
-def _saddlepoint(weights: NDArray[np.float64], v: float, mean: float, start: float) -> float:
-    """Solve ``mean sum(k exp(s k)) = v`` for s by Newton's method, in steps that cannot blow up."""
-    longest = 1.0 / np.abs(weights).max()
-    s = max(-longest, min(longest, start))
-    for _ in range(200):
-        _, slope, curvature = _tilted_sums(weights, s)
-        step = (v / mean - slope) / curvature
-        s += max(-longest, min(longest, step))
-        if abs(step) < _PRECISION * longest:
-            break
-    return float(s)
-
-
-@numba.njit(cache=True, nogil=True)
-def _tilted_sums(weights: NDArray[np.float64], s: float) -> tuple[float, float, float]:
-    """Return ``sum(exp(s k) - 1)`` over the weights k, and its two derivatives."""
-    total, slope, curvature = 0.0, 0.0, 0.0
-    for k in weights:
-        if k != 0:
-            tilted = math.exp(s * k)
-            total += tilted - 1
-            slope += k * tilted
-            curvature += k * k * tilted
-    return total, slope, curvature

@@ -4,6 +4,7 @@ from .looks import SCORES, Judged, count_found, judge, look_at
 from .matching import choose_stand_ins, design_networks, match_activity
 from .measures import Measures, measure_fluorescence, measure_shared, measure_spikes
 from .params import EXPECTATION_VERSION, ExpectationParams
+from .regularity import allow_for_regularity
 from .standin import StandIn
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "Judged",
     "Measures",
     "StandIn",
+    "allow_for_regularity",
     "choose_stand_ins",
     "count_found",
     "design_networks",

@@ -23,6 +23,7 @@ SCORES: Mapping[str, str] = {
 
 _LEAST_SHARE = 0.001
 _CLEAR = 2.5  # widths of the bulk of z
+_N_VALUES = 1_000_000  # that stand for a histogram of z
 
 Scores = Mapping[str, tuple[float, float]]
 """Value and chance level of each score; NaN where there is none."""
@@ -44,7 +45,8 @@ def look_at(connectivity: xr.Dataset) -> NDArray[np.float64]:
     Parameters
     ----------
     connectivity : Dataset
-        What `infer_connectivity` returns, with the variables ``z`` and ``mask``.
+        What `infer_connectivity` returns, with the variables ``z`` and ``mask``, or `find_edges`
+        with ``n_pairs`` over z.
 
     Returns
     -------
@@ -60,15 +62,30 @@ def look_at(connectivity: xr.Dataset) -> NDArray[np.float64]:
     spread, tails, quantiles and the fitted null, as those that tell most of the scores of 64
     networks of random wiring (R^2 of 0.7 to 0.8 for AUROC, average precision and recall).
     """
+    if "n_pairs" in connectivity:  # of so many units that there are no matrices
+        n_pairs = connectivity["n_pairs"]
+        share = connectivity.attrs["n_edges"] / max(int(n_pairs.sum()), 1)
+        return _look(_spread(n_pairs), share)
     z, mask = np.asarray(connectivity["z"], np.float64), np.asarray(connectivity["mask"])
     seen = np.isfinite(z) & (z != 0) & ~np.eye(len(z), dtype=bool)  # 0: of units that never change
-    if not seen.any():
+    return _look(z[seen], mask[seen].mean() if seen.any() else 0.0)
+
+
+def _spread(n_pairs: xr.DataArray) -> NDArray[np.float64]:
+    """Return values of z that are spread as a histogram says."""
+    below = np.cumsum(n_pairs.to_numpy())
+    wanted = (np.arange(_N_VALUES) + 0.5) / _N_VALUES * below[-1]
+    return np.asarray(n_pairs["z"].to_numpy()[np.searchsorted(below, wanted)], np.float64)
+
+
+def _look(z: NDArray[np.float64], share: float) -> NDArray[np.float64]:
+    if not z.size:
         return np.array([math.log(_LEAST_SHARE), math.log(_CLEAR)])
-    size = np.abs(z[seen])
-    width = 1.4826 * float(np.median(np.abs(z[seen] - np.median(z[seen]))))
+    size = np.abs(z)
+    width = 1.4826 * float(np.median(np.abs(z - np.median(z))))
     relative = size / (width or float(size.max()))
     clear = np.quantile(np.append(relative[relative > _CLEAR], _CLEAR), 1 / 3)
-    return np.log([mask[seen].mean() + _LEAST_SHARE, clear])
+    return np.log([share + _LEAST_SHARE, clear])
 
 
 def judge(
@@ -97,6 +114,8 @@ def judge(
 
 def count_found(connectivity: xr.Dataset) -> int:
     """Return the number of significant pairs."""
+    if "n_pairs" in connectivity:
+        return int(connectivity.attrs["n_edges"])
     return int(np.asarray(connectivity["mask"]).sum())
 
 

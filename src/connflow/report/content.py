@@ -47,6 +47,10 @@ class ReportContent:
         recording), ``score``, ``mean``, ``low``, ``high``, ``chance``, ``n_networks``, ``meaning``.
     assumptions : list of str
         What the expectation rests on, in sentences.
+    edges : DataFrame, optional
+        ``source``, ``target``, ``weight``, ``z``, the surest first, of units so many that there are
+        no matrices of all pairs. `connectivity` then has the variables ``n_pairs`` over z,
+        ``out_degree`` and ``in_degree`` instead, and the truth is not shown.
     """
 
     recording: Recording | None
@@ -60,6 +64,7 @@ class ReportContent:
     reason: str = ""
     expectation: pd.DataFrame | None = None
     assumptions: list[str] = field(default_factory=list)
+    edges: pd.DataFrame | None = None
 
 
 @dataclass(frozen=True)
@@ -127,7 +132,7 @@ def read_wiring(content: ReportContent) -> Wiring:
     )
 
 
-def unit_kinds(wiring: Wiring, unit_ids: NDArray[Any]) -> NDArray[np.str_]:
+def unit_kinds(wiring: Wiring | None, unit_ids: NDArray[Any]) -> NDArray[np.str_]:
     """Name each unit by the sign of its true outgoing weights.
 
     Returns
@@ -135,7 +140,7 @@ def unit_kinds(wiring: Wiring, unit_ids: NDArray[Any]) -> NDArray[np.str_]:
     (n_units,) str
         ``excitatory``, ``inhibitory``, or ``unknown`` where the truth does not say.
     """
-    if wiring.truth is None:
+    if wiring is None or wiring.truth is None:
         return np.full(len(unit_ids), "unknown")
     signs = pd.Series(np.sign(np.nansum(wiring.truth, axis=1)), index=wiring.source_ids)
     known = signs.reindex(unit_ids).to_numpy()

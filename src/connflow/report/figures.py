@@ -3,6 +3,7 @@
 from connflow.recording.model import SpikeRecording
 from connflow.report.content import ReportContent, Wiring, excerpt_fluorescence, unit_kinds
 from connflow.report.curve_figures import draw_precision_recall, draw_roc, has_curve
+from connflow.report.degree_figures import draw_degrees
 from connflow.report.matrix_figures import (
     draw_truth,
     draw_weight_scatter,
@@ -18,19 +19,23 @@ from connflow.report.worth_figures import draw_expectation
 
 
 def draw_figures(
-    content: ReportContent, wiring: Wiring, params: ReportParams
+    content: ReportContent, wiring: Wiring | None, params: ReportParams
 ) -> dict[str, Drawing]:
     """Draw every figure that the content allows, by name, in the order of the page."""
     return {
         **_draw_activity(content, wiring, params),
-        **_draw_wiring(wiring, params),
+        **(
+            {"degrees": draw_degrees(content.connectivity)}
+            if wiring is None
+            else _draw_wiring(wiring, params)
+        ),
         **_draw_agreement(content, wiring),
         **_draw_worth(content),
     }
 
 
 def _draw_activity(
-    content: ReportContent, wiring: Wiring, params: ReportParams
+    content: ReportContent, wiring: Wiring | None, params: ReportParams
 ) -> dict[str, Drawing]:
     drawings = {}
     spikes = content.recording if isinstance(content.recording, SpikeRecording) else None
@@ -53,14 +58,15 @@ def _draw_wiring(wiring: Wiring, params: ReportParams) -> dict[str, Drawing]:
     return drawings
 
 
-def _draw_agreement(content: ReportContent, wiring: Wiring) -> dict[str, Drawing]:
+def _draw_agreement(content: ReportContent, wiring: Wiring | None) -> dict[str, Drawing]:
     drawings = {}
-    if wiring.truth is not None:
+    if wiring is not None and wiring.truth is not None:
         drawings["weight_scatter"] = draw_weight_scatter(wiring, wiring.truth)
     if content.curves is not None and has_curve(content.curves, "roc"):
         drawings["roc"] = draw_roc(content.curves)
     if content.curves is not None and has_curve(content.curves, "precision_recall"):
-        drawings["precision_recall"] = draw_precision_recall(content.curves, wiring.density)
+        density = None if wiring is None else wiring.density
+        drawings["precision_recall"] = draw_precision_recall(content.curves, density)
     return drawings
 
 

@@ -35,7 +35,7 @@ def render_report(content: ReportContent, params: ReportParams) -> Report:
     InvalidInputError
         If the matrices are not there, lack a dimension, or are of different units.
     """
-    wiring = read_wiring(content)
+    wiring = read_wiring(content) if content.edges is None else None
     drawings = draw_figures(content, wiring, params)
     figures = {name: encode_png(drawing.figure) for name, drawing in drawings.items()}
     views = {name: _view_figure(name, drawings[name], png) for name, png in figures.items()}
@@ -62,25 +62,38 @@ def _view_figure(name: str, drawing: Drawing, png: bytes) -> dict[str, Any]:
     }
 
 
-def _describe(content: ReportContent, wiring: Wiring, params: ReportParams) -> dict[str, Any]:
+def _describe(
+    content: ReportContent, wiring: Wiring | None, params: ReportParams
+) -> dict[str, Any]:
     attrs = {str(name): value for name, value in content.connectivity.attrs.items()}
     recording, scores, expected = content.recording, content.scores, content.expectation
     return {
         "title": params.title,
         "report_version": REPORT_VERSION,
-        "headlines": tables.list_headlines(recording, wiring, attrs, scores),
+        "headlines": tables.list_headlines(
+            recording, content.connectivity.sizes["source"], attrs, scores
+        ),
         "recording": None if recording is None else tables.list_recording(recording),
         "how_inferred": list(flatten(attrs)),
         "strongest": {
-            "excitatory": tables.list_strongest(wiring, 1),
-            "inhibitory": tables.list_strongest(wiring, -1),
+            kind: _list_strongest(content, wiring, sign)
+            for kind, sign in (("excitatory", 1), ("inhibitory", -1))
         },
         "significance": worth.say_significance(content, wiring),
         "expected": None if expected is None else worth.list_expected(expected),
         "expectation": [] if expected is None else worth.say_expectation(expected),
         "assumptions": content.assumptions,
-        "has_truth": wiring.truth is not None,
+        "has_matrices": wiring is not None,
+        "has_truth": wiring is not None and wiring.truth is not None,
         "scores": None if scores is None else tables.list_scores(scores),
         "steps": tables.list_steps(content.steps),
         "opening": tables.write_opening(content.steps),
     }
+
+
+def _list_strongest(
+    content: ReportContent, wiring: Wiring | None, sign: int
+) -> list[dict[str, str]]:
+    if content.edges is not None:
+        return tables.list_strongest_edges(content.edges, sign)
+    return [] if wiring is None else tables.list_strongest(wiring, sign)

@@ -38,10 +38,10 @@ class Fact:
 
 
 def list_headlines(
-    recording: Recording | None, wiring: Wiring, attrs: Mapping[str, Any], scores: Any
+    recording: Recording | None, n_units: int, attrs: Mapping[str, Any], scores: Any
 ) -> list[Fact]:
     """Return the numbers at the top of the page."""
-    facts = [Fact("Units", say_number(len(wiring.source_ids)))]
+    facts = [Fact("Units", say_number(n_units))]
     if recording is not None:
         facts += [Fact("Duration", say_duration(recording.duration_s)), _activity_fact(recording)]
     if "method" in attrs:
@@ -100,6 +100,19 @@ def list_strongest(wiring: Wiring, sign: int) -> list[dict[str, str]]:
     candidates = np.argpartition(-size, n_wanted - 1)[:n_wanted]
     best = sorted(candidates.tolist(), key=lambda at: (-size[at], at))
     return [_describe_pair(wiring, *divmod(at, len(wiring.target_ids))) for at in best]
+
+
+def list_strongest_edges(edges: pd.DataFrame, sign: int) -> list[dict[str, str]]:
+    """Return the edges with the largest z of this sign (1 or -1), which come surest first."""
+    return [
+        {
+            "source": str(row["source"]),
+            "target": str(row["target"]),
+            "weight": say_number(float(row["weight"])),
+            "z": say_number(float(row["z"])),
+        }
+        for row in edges[sign * edges["z"] > 0].head(N_STRONGEST).to_dict("records")
+    ]
 
 
 def list_steps(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:

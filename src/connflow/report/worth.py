@@ -26,20 +26,33 @@ _NULLS = {
 _TIMES = {1.0: "this recording", 2.0: "twice the duration", 0.5: "half the duration"}
 
 
-def say_significance(content: ReportContent, wiring: Wiring) -> list[str]:
+def say_significance(content: ReportContent, wiring: Wiring | None) -> list[str]:
     """Say how many pairs are significant, against which null, and why this method was taken."""
     method = str(content.connectivity.attrs.get("method", "")).replace("_", " ")
     sentences = []
-    if "mask" in content.connectivity:
-        sentences.append(_say_mask(content, wiring))
+    if wiring is None:
+        sentences.append(_say_edges(content))
+    elif "mask" in content.connectivity:
+        mask = np.asarray(content.connectivity["mask"].transpose("source", "target"))
+        n_found, n_pairs = int(mask[wiring.is_pair].sum()), int(wiring.is_pair.sum())
+        sentences.append(_say_found(content, n_found, n_pairs))
     if content.reason:
         sentences.append(f"Why {method or 'this method'}: {content.reason.rstrip('.')}.")
     return sentences
 
 
-def _say_mask(content: ReportContent, wiring: Wiring) -> str:
-    mask = np.asarray(content.connectivity["mask"].transpose("source", "target"))
-    n_found, n_pairs = int(mask[wiring.is_pair].sum()), int(wiring.is_pair.sum())
+def _say_edges(content: ReportContent) -> str:
+    found = content.connectivity
+    out, into = (found[name].to_numpy() for name in ("out_degree", "in_degree"))
+    sentence = _say_found(content, int(out.sum()), int(found["n_pairs"].sum()))
+    return (
+        f"{sentence} With so many units there are no matrices of all pairs; the edges are in "
+        f"edges.parquet. On the mean {out.mean():.3g} lead away from a unit, and as many to it; "
+        f"at most {out.max():,} lead away from one, and {into.max():,} to one."
+    )
+
+
+def _say_found(content: ReportContent, n_found: int, n_pairs: int) -> str:
     params: Mapping[str, Any] = next(
         (step["params"] for step in content.steps if step.get("step") == "connectivity"), {}
     )

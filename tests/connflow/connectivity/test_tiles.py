@@ -13,7 +13,8 @@ from connflow.connectivity.inference import MOST_UNITS, infer_connectivity
 from connflow.connectivity.least_squares import solve
 from connflow.connectivity.moments import Kernel, accumulate_moments
 from connflow.connectivity.params import ConnectivityParams
-from connflow.connectivity.tiles import SparseEdges, call_significant, infer_edges, infer_tiled
+from connflow.connectivity.sparse import infer_edges
+from connflow.connectivity.tiles import SparseEdges, call_significant, infer_tiled
 from connflow.errors import InvalidInputError
 
 N_UNITS, N_EDGES = 60, 40

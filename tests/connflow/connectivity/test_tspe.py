@@ -3,9 +3,15 @@
 import numpy as np
 import pytest
 
-from connflow.connectivity import ConnectivityParams
+from connflow.connectivity import ConnectivityParams, pairwise, tspe
 from connflow.connectivity.activity import SpikeTrains
-from connflow.connectivity.tspe import _saddlepoint_score, edge_filters, infer_by_tspe
+from connflow.connectivity.events import correlograms
+from connflow.connectivity.tspe import (
+    count_all_pairs,
+    edge_filters,
+    infer_by_tspe,
+    saddlepoint_score,
+)
 from connflow.errors import InvalidInputError
 
 # elephant 1.2.1, total_spiking_probability_edges(BinnedSpikeTrain(spikes at tick + 0.5 ms, 1 ms)),
@@ -37,6 +43,24 @@ def test_it_equals_elephant():
     assert np.array_equal(np.round(found.delay_s * 1000), ELEPHANT_DELAY.T)
 
 
+@pytest.mark.parametrize("cuts", [[20_000], [20, 11_000, 20_000]])
+def test_pairs_counted_at_once_are_those_of_the_correlogram(cuts):
+    whole = recording()
+    segments = np.array([(start, stop) for start, stop in zip([0, *cuts], cuts, strict=False)])
+    trains = whole.within(segments + [[1, 0]] * len(segments))
+    counted = count_all_pairs(trains, np.bincount(trains.units), 31)
+    assert np.array_equal(counted, correlograms(trains, 22)[14:].transpose(1, 0, 2))
+
+
+def test_many_units_are_counted_tile_by_tile_with_the_same_result(monkeypatch):
+    at_once = infer_by_tspe(recording(), AS_ELEPHANT, map)
+    monkeypatch.setattr(tspe, "TILE_COUNTS", 100)
+    monkeypatch.setattr(pairwise, "TILE_COUNTS", 100)
+    by_tiles = infer_by_tspe(recording(), AS_ELEPHANT, map)
+    for name in ("weight", "z", "delay_s"):
+        assert np.array_equal(getattr(by_tiles, name), getattr(at_once, name))
+
+
 def test_delays_out_of_bounds_are_not_looked_at():
     params = ConnectivityParams(delay_min_s=0.002, delay_max_s=0.012)
     delay_s = infer_by_tspe(recording(), params, map).delay_s
@@ -55,13 +79,28 @@ def test_too_few_delays_are_refused():
         edge_filters(5)
 
 
+def test_scores_from_tables_are_those_at_the_saddlepoint():
+    weights, mean = edge_filters(25)[12], 2.5
+    s = np.linspace(-2, 4, 59)[:, None] / weights.max()
+    total, slope, curvature = (
+        (np.exp(s * weights) * weights**power - (power == 0)).sum(axis=1) for power in range(3)
+    )
+    s = s[:, 0]
+    r = np.sign(s) * np.sqrt(2 * mean * (s * slope - total))
+    exact = r + np.log(s * np.sqrt(mean * curvature) / r) / r
+    found = saddlepoint_score(
+        mean * slope[None], np.zeros((1, 59), np.int64), weights[None], np.full((1, 59), mean)
+    )
+    assert np.allclose(found[0], exact, rtol=2e-3)
+
+
 @pytest.mark.parametrize("mean", [0.3, 4.0])
 def test_the_score_of_weighted_poisson_counts_is_normal(mean):
     filters = edge_filters(11)[5:6]
     counts = np.random.default_rng(1).poisson(mean, (filters.shape[1], 100_000))
     values = filters @ counts
-    score = _saddlepoint_score(
-        values, filters, np.zeros(values.shape, np.int64), np.full(values.shape, mean)
+    score = saddlepoint_score(
+        values, np.zeros(values.shape, np.int64), filters, np.full(values.shape, mean)
     )[0]
     assert score.std() == pytest.approx(1, abs=0.03)
     for threshold in (2, 3):

@@ -1,7 +1,7 @@
 """Evaluation: scores of inferred connectivity against the recording's known wiring."""
 
+from connflow import connectivity as inferred
 from connflow import evaluation
-from connflow.connectivity import scatter_edges
 from connflow.errors import InvalidInputError
 from connflow.evaluation import EVALUATION_VERSION, EvaluationParams
 from connflow.store import ArtifactRef, ArtifactWriter, Store
@@ -26,7 +26,7 @@ def evaluate_connectivity(
     if (
         "n_pairs" in found
     ):  # of very many units; only here and for a known wiring, matrices are made
-        found = scatter_edges(found, store.read_table(connectivity, "edges"))
+        found = inferred.scatter_edges(found, store.read_table(connectivity, "edges"))
     result = evaluation.evaluate(found, source["weights"], params)
     artifact.write_table(result.scores)
     artifact.write_table(result.curves, "curves")

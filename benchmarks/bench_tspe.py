@@ -5,7 +5,7 @@ Run ``python -m benchmarks.bench_tspe [n_units] [seconds] [repeats]``, with the 
 measured. The recording is a simulated network on bins of 1 ms; the settings are elephant's own
 (delays 0 to 24 ms). The whole job goes from spike times to weights; TSPE alone, from spikes that
 are binned already. Our figures hold the z-scores, which elephant does not give; our compile time is
-left out. Both are told the grids (ours could find that of the recording by itself).
+left out. Both put the spikes on bins of 1 ms at once (``resolution_s``), the same ones.
 """
 
 import os
@@ -25,12 +25,12 @@ from connflow.recording.model import SpikeRecording
 from connflow.recording.network import NetworkParams, simulate_network
 
 PARAMS = ConnectivityParams(method="tspe", delay_min_s=0, delay_max_s=0.024)
-STEP_S = 0.0001  # of the simulation
+BIN_S = 0.001
 
 
 def run_ours(recording: SpikeRecording) -> tuple[Estimate, tuple[float, float]]:
     """Infer; return what came out, and the CPU seconds of the whole and of TSPE alone."""
-    trains, before = measure(lambda: spike_trains(recording, STEP_S).coarsened(0.001))
+    trains, before = measure(lambda: spike_trains(recording, BIN_S))
     found, alone = measure(lambda: infer_by_tspe(trains, PARAMS, map))
     return found, (before.cpu_s + alone.cpu_s, alone.cpu_s)
 
@@ -41,10 +41,12 @@ def run_elephant(
     """Have elephant infer; return its weights, delays and CPU times."""
     with tempfile.TemporaryDirectory() as folder:
         spikes, found = Path(folder, "spikes.npz"), Path(folder, "found.npz")
-        # half a step of the simulation later, so that no time is on the edge of a bin
-        given = {"spike_times": recording.spike_times + 5e-5, "units": recording.spike_units}
-        n_ticks = round(recording.duration_s / 0.001)
-        np.savez(spikes, **given, n_units=recording.n_units, n_ticks=n_ticks)
+        trains = spike_trains(recording, BIN_S)
+        times = (trains.ticks + 0.5) * BIN_S  # so that rounding moves none to another bin
+        n_ticks = trains.n_samples
+        np.savez(
+            spikes, spike_times=times, units=trains.units, n_units=trains.n_units, n_ticks=n_ticks
+        )
         script = Path(__file__).with_name("_elephant_tspe.py")
         subprocess.run([python, script, spikes, found, str(repeats)], check=True)
         return dict(np.load(found))
@@ -55,7 +57,7 @@ def assert_equal(ours: Estimate, theirs: dict[str, NDArray[np.generic]]) -> None
     weight, delay = theirs["weight"].T, theirs["delay"].T
     off = ~np.eye(len(weight), dtype=bool)
     np.testing.assert_allclose(ours.weight[off], weight[off], rtol=1e-9)
-    differ = (np.round(np.asarray(ours.delay_s) / 0.001) != delay) & off
+    differ = (np.round(np.asarray(ours.delay_s) / BIN_S) != delay) & off
     # where two delays tie, rounding chooses
     assert differ.sum() <= 1e-3 * off.sum(), f"{differ.sum()} delays differ"
 

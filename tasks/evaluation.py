@@ -1,6 +1,6 @@
 """Evaluation: scores of inferred connectivity against the recording's known wiring."""
 
-from connflow import connectivity as inferred
+from connflow import connectivity as connectivities
 from connflow import evaluation
 from connflow.errors import InvalidInputError
 from connflow.evaluation import EVALUATION_VERSION, EvaluationParams
@@ -23,10 +23,8 @@ def evaluate_connectivity(
             "evaluation: this recording comes without a known wiring; add `weights` to its file"
         )
     found = store.open_dataset(connectivity)
-    if (
-        "n_pairs" in found
-    ):  # of very many units; only here and for a known wiring, matrices are made
-        found = inferred.scatter_edges(found, store.read_table(connectivity, "edges"))
+    if "n_pairs" in found:  # of very many units: no matrices were made, but the truth is one
+        found = connectivities.scatter_edges(found, store.read_table(connectivity, "edges"))
     result = evaluation.evaluate(found, source["weights"], params)
     artifact.write_table(result.scores)
     artifact.write_table(result.curves, "curves")

@@ -84,7 +84,7 @@ def infer_by_tspe(
     trains = as_spike_trains(activity)
     first = round(params.delay_min_s / trains.interval_s)
     filters = edge_filters(round(params.delay_max_s / trains.interval_s) + 1)
-    n_spikes = np.bincount(trains.units, minlength=trains.n_units)
+    n_spikes = _count_spikes(trains.units, trains.n_units)
     count = _counter(trains, n_spikes, filters.shape[1])
     compute = partial(_tile, count, filters[first:], first, n_spikes, trains.n_samples)
     largest, z, delay, square = map_sources(
@@ -139,6 +139,15 @@ def _counter(trains: SpikeTrains, n_spikes: NDArray[np.int64], n_lags: int) -> C
 def _count_tile(index: SpikeIndex, n_lags: int, rows: slice) -> NDArray[np.float64]:
     lags = -_PADDING, n_lags - _PADDING - 1
     return count_pairs(index, lags, rows).transpose(1, 0, 2)
+
+
+@numba.njit(cache=True, nogil=True)
+def _count_spikes(units: NDArray[np.int32], n_units: int) -> NDArray[np.int64]:
+    """Count as `numpy.bincount` does, without a copy in wider integers."""
+    n_spikes = np.zeros(n_units, np.int64)
+    for unit in units:
+        n_spikes[unit] += 1
+    return n_spikes
 
 
 def count_all_pairs(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
 from connflow.blocks import MapBlocks
 from connflow.changepoint.batch_params import BatchParams
@@ -69,7 +70,9 @@ def fit_batch(
     def fit_one(number: int) -> tuple[dict[str, object], pd.DataFrame, pd.DataFrame]:
         return _fit_row(number, trials[params.places[number]], params)
 
-    done = list(track(map_blocks(fit_one, range(len(params.fits))), len(params.fits)))
+    n_fits = len(params.fits)
+    with threadpool_limits(1, user_api="blas"):  # as in `fit_changepoints`
+        done = list(track(map_blocks(fit_one, range(n_fits)), n_fits))
     rows, changepoints, levels = zip(*done, strict=True)
     return Batch(
         pd.DataFrame(list(rows)),

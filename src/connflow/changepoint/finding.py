@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from connflow.changepoint.choice import (
     Chosen,
@@ -34,8 +33,7 @@ _DRAWS_OF_LEVELS = 200
 
 def find_changepoints(trials: Trials, params: ChangepointParams) -> Found:
     """Infer the changepoints of prepared trials; see `fit_changepoints`, which labels them."""
-    with threadpool_limits(1, user_api="blas"):  # the last bits depend on how many there are
-        return _find_exactly(trials, params) if is_exact(trials, params) else _find(trials, params)
+    return _find_exactly(trials, params) if is_exact(trials, params) else _find(trials, params)
 
 
 def is_exact(trials: Trials, params: ChangepointParams) -> bool:

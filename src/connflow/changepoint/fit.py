@@ -78,7 +78,11 @@ def fit_changepoints(trials: Trials, params: ChangepointParams) -> ChangepointFi
     InvalidInputError
         If the values do not suit the emission, or trials are too short for the states.
     """
-    chosen = prepare(trials, params)
+    with threadpool_limits(1, user_api="blas"):  # the last bits depend on how many there are
+        return _fit(prepare(trials, params), params)
+
+
+def _fit(chosen: Trials, params: ChangepointParams) -> ChangepointFit:
     found = find_changepoints(chosen, params)
     dataset, tables = label(found, chosen, params), {"evidence": found.evidence}
     if params.n_folds > 1:
@@ -128,8 +132,7 @@ def foretell_trials(trials: Trials, params: ChangepointParams, found: Found) -> 
         chosen = _fit_again(values, parts, params, found, 1 if is_static else found.n_states)
         return chosen.model, chosen.fit
 
-    with threadpool_limits(1, user_api="blas"):
-        return hold_out(trials.values, groups, fit_model, params.n_folds, params.seed)
+    return hold_out(trials.values, groups, fit_model, params.n_folds, params.seed)
 
 
 def weighted_gain(held_out: pd.DataFrame) -> float:
@@ -147,8 +150,7 @@ def find_responses(trials: Trials, params: ChangepointParams, found: Found) -> p
         chosen = _fit_again(values, groups, params, found, found.n_states)
         return np.rint(quantile(chosen.boundaries, 0.5)).astype(np.int64)
 
-    with threadpool_limits(1, user_api="blas"):
-        table = test_responses(trials.values, find_boundaries, params.n_shuffles, params.seed)
+    table = test_responses(trials.values, find_boundaries, params.n_shuffles, params.seed)
     return table.assign(unit=trials.unit_ids[table["unit"].to_numpy(np.int64)])
 
 

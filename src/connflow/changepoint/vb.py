@@ -27,7 +27,7 @@ Floats = NDArray[np.float64]
 
 _FIRST_ROUNDS = 8
 _BEST = 2
-_TOLERANCE = 1e-4
+_TOLERANCE = 1e-3
 """Nats by which the ELBO must still rise in a round, for another one."""
 
 

@@ -10,6 +10,7 @@ from benchmarks.accuracy.run import run_case
 
 WORK = Path("store/benchmarks")
 PAGE = Path("docs/connectivity-benchmark.md")
+MEASURED = PAGE.parent / "benchmark"
 
 
 def main() -> None:
@@ -17,7 +18,8 @@ def main() -> None:
     options = _parse()
     chosen = _choose(options)
     print_header("accuracy of connectivity inference")
-    results = Results(options.work / ("quick.jsonl" if options.quick else "results.jsonl"))
+    measured = options.work / "quick" / MEASURED.name if options.quick else MEASURED
+    results, real = Results(measured / "results.jsonl"), measured / "real.json"
     for name, case in chosen.items():
         seconds = case.cpu_s * options.seeds
         print(f"{name}: {options.seeds} seeds, about {seconds / 60:.0f} CPU min in all", flush=True)
@@ -27,12 +29,12 @@ def main() -> None:
     if options.real and not options.page_only:
         from benchmarks.accuracy.real import run_real
 
-        run_real(options.work / "real.json")
+        run_real(real)
     from benchmarks.accuracy.page import write_page
 
-    page = options.work / "quick" / PAGE.name if options.quick else PAGE
+    page = measured.parent / PAGE.name
     cases = {name: case.shortened() for name, case in CASES.items()} if options.quick else CASES
-    write_page(page, cases, results, options.work / "real.json", options.seeds)
+    write_page(page, cases, results, real, options.seeds)
     print(f"wrote {page}")
 
 
@@ -46,8 +48,8 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=5, help="networks a case")
     parser.add_argument("--quick", action="store_true", help="a tenth of each case, elsewhere")
     parser.add_argument("--no-real", dest="real", action="store_false", help="simulated cases only")
-    parser.add_argument("--page-only", action="store_true", help="write the page from kept results")
-    parser.add_argument("--work", type=Path, default=WORK, help="where results are kept")
+    parser.add_argument("--page-only", action="store_true", help="write the page, measure nothing")
+    parser.add_argument("--work", type=Path, default=WORK, help="where simulated spikes are kept")
     return parser.parse_args()
 
 

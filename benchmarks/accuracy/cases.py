@@ -164,6 +164,7 @@ CASES: dict[str, Case] = {
         _BRUNEL_TEXT,
         BRUNEL,
         reach={"precision_at_density": 0.92},
+        skip=("both",),
         cpu_s=200,
     ),
     "brunel500-200s": Case(
@@ -171,7 +172,7 @@ CASES: dict[str, Case] = {
         _BRUNEL_TEXT,
         _longer(BRUNEL, 200.0),
         reach={"precision_at_density": 0.99},
-        skip=("glm",),
+        skip=("both", "glm"),
         cpu_s=150,
     ),
     "brunel500-nest-60s": Case(
@@ -180,7 +181,7 @@ CASES: dict[str, Case] = {
         BRUNEL,
         simulate=simulate_with_nest,
         reach={"precision_at_density": 0.92},
-        skip=("glm",),
+        skip=("both", "glm"),
         cpu_s=100,
     ),
     "n300-30min": Case(
@@ -202,7 +203,7 @@ CASES: dict[str, Case] = {
         "500 units at 5 Hz (weights 0.62 mV, delays of 1 to 3 ms), of which a random half is "
         "recorded; the unseen half acts as common input.",
         NetworkParams(n_units=500, duration_s=1800.0, weight_mean_mv=0.62, observed_fraction=0.5),
-        skip=("glm",),
+        skip=("both", "glm"),
         cpu_s=100,
     ),
     "n500-seen20-30min": Case(
@@ -259,7 +260,7 @@ CASES: dict[str, Case] = {
         "asynchronous.",
         HETEROGENEOUS,
         reach={"average_precision": 0.70},
-        skip=("glm",),
+        skip=("both", "glm"),
         cpu_s=600,
     ),
     "n1000-1h": Case(
@@ -267,7 +268,7 @@ CASES: dict[str, Case] = {
         "The same for an hour.",
         _longer(HETEROGENEOUS, 3600.0),
         reach={"average_precision": 0.90},
-        skip=("glm",),
+        skip=("both", "glm"),
         cpu_s=1500,
     ),
     "culture1000-1h": Case(

@@ -186,6 +186,7 @@ _FEED_SHORT = {"method": "savgol", "window_frames": 5}
 
 SPIKES: dict[str, Contender] = {
     "auto": describe_ours("auto", "connflow, as it comes"),
+    "both": describe_ours("auto", "connflow, null_law=both", null_law="both"),
     "kernel_regression": describe_ours("kernel_regression", "kernel regression"),
     "kernel_regression_dale": describe_ours(
         "kernel_regression", "kernel regression, Dale", dale=True

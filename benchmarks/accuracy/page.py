@@ -60,9 +60,9 @@ $ python -m benchmarks.accuracy --cases n300-30min --methods kernel_regression,c
 $ python -m benchmarks.accuracy --quick          # a tenth of each case, to try it
 ```
 
-Results are kept under `store/benchmarks`; a change of a method's program makes its results stale,
-and only those are made again. CPU time is of a machine in use, numba's compilation included where
-it was the first call.
+What was measured lies in [`benchmark/results.jsonl`](benchmark/results.jsonl), a line for each
+method and network; a change of a method's program makes its lines stale, and only those are made
+again. CPU time is of a machine in use, numba's compilation included where it was the first call.
 """
 
 

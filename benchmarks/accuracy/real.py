@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from benchmarks.accuracy.answer import Answer
-from benchmarks.accuracy.contenders import SPIKES, Contender, describe_ours
+from benchmarks.accuracy.contenders import SPIKES, Contender
 from benchmarks.accuracy.scoring import discoveries, score
 from connflow.connectivity import ConnectivityParams, infer_connectivity, spike_trains, traces
 from connflow.connectivity.methods import METHODS
@@ -28,6 +28,7 @@ N_SURROGATES = 5
 JITTER_S = 0.025
 KNOWN = (
     "auto",
+    "both",
     "kernel_regression",
     "glm",
     "ccg",
@@ -37,8 +38,7 @@ KNOWN = (
     "glmcc",
     "sccg",
 )
-AGAINST_SURROGATES = describe_ours("auto", "connflow, null_law=surrogate", null_law="surrogate")
-COUNTED = (SPIKES["auto"], AGAINST_SURROGATES, SPIKES["ccg"])
+COUNTED = ("auto", "both", "ccg")
 
 
 def data_folder() -> Path | None:
@@ -191,7 +191,7 @@ def spike_edges(folder: Path) -> Iterator[dict[str, Any]]:
         recording = read(folder)
         if recording is None:
             continue
-        for contender in COUNTED:
+        for contender in (SPIKES[name] for name in COUNTED):
             real = _count(contender, recording)
             if real is None:
                 continue

@@ -84,10 +84,13 @@ def impose_dale(
     contradicting it, and with two-sided p-values the real share of false discoveries would be half
     of the one asked for.
     """
-    null = significance.null
     excites = signs.sign[:, None] > 0
     contradicts = (estimate.z > 0) != excites
-    p = np.where(excites, null.p_above(estimate.z), null.p_below(estimate.z))
+    one_sided = [
+        np.where(excites, one.null.p_above(one.z), one.null.p_below(one.z))
+        for one in significance.comparisons
+    ]
+    p = np.max(one_sided, axis=0)
     p[contradicts] = 1
     np.fill_diagonal(p, 1)
     return (

@@ -71,11 +71,14 @@ def infer_connectivity(
     active = _varying_units(activity, unit_ids)
     chosen = on_grid(activity.select(active), method, params)
     estimate = _estimate(chosen, method, params, map_blocks)
-    if params.null_law == "surrogate":
+    against = None
+    if params.null_law in ("surrogate", "both"):
         surrogate_z = _surrogate_z(chosen, method, params, estimate, map_blocks)
-        estimate = replace(estimate, z=against_surrogates(estimate.z, surrogate_z))
-    significance = assess(estimate.z, params)
-    signs = find_signs(estimate.z, significance.null.location)
+        against = against_surrogates(estimate.z, surrogate_z)
+    if against is not None and params.null_law == "surrogate":
+        estimate, against = replace(estimate, z=against), None
+    significance = assess(estimate.z, params, against)
+    signs = find_signs(estimate.z, significance.comparisons[0].null.location)
     if params.dale:
         estimate, significance = impose_dale(
             estimate, significance, signs, params.false_discovery_rate

@@ -6,7 +6,7 @@ frame, without direction, and in the next ones, with it. Both are measured, and 
 held-out time best.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from scipy.optimize import nnls
 from connflow.blocks import MapBlocks, TimeUnitArray
 from connflow.connectivity.activity import Activity, Traces, check_length, split_time
 from connflow.connectivity.estimate import Estimate
+from connflow.connectivity.least_squares import solve
 from connflow.connectivity.moments import Kernel, Moments, accumulate_moments
 from connflow.connectivity.params import ConnectivityParams
 from connflow.connectivity.partial_correlation import to_correlation
@@ -76,7 +77,8 @@ def infer_by_innovations(
     Raises
     ------
     InvalidInputError
-        If the decay of calcium cannot be estimated, or a quarter of the recording is too short.
+        If the decay of calcium cannot be estimated, a quarter of the recording is too short, or
+        units are copies of each other.
 
     Notes
     -----
@@ -199,16 +201,13 @@ def _regress(moments: Moments, ridge: float) -> tuple[NDArray[np.float64], NDArr
     n_units = len(centred.target_sum)
     now, past = slice(0, n_units), slice(n_units, None)
     lagged = centred.gram[past, past]
-    inverse = np.linalg.inv(lagged + ridge * np.diag(np.diag(lagged)))
-    b = inverse @ centred.gram[past, now]
+    solution = solve(replace(centred, gram=lagged, cross=centred.cross[1:]), ridge)
+    b = solution.b.reshape(-1, n_units)
     residual = centred.gram[now, now] - 2 * centred.gram[now, past] @ b + b.T @ lagged @ b
-    freedom = max(1, centred.n_bins - 1 - _LAGS * n_units)
-    sigma = np.sqrt(np.maximum(np.diag(residual), 1e-300) / freedom)
-    z = (b / (np.sqrt(np.diag(inverse))[:, None] * sigma)).reshape(_LAGS, n_units, n_units)
-    same_frame = _log_correlation(residual) * np.sqrt(max(1, freedom - n_units))
-    both_ways = [way for lag in z for way in (lag, lag.T)]
-    weight = b.reshape(_LAGS, n_units, n_units).sum(axis=0)
-    return weight, np.stack([same_frame, *both_ways])
+    freedom = max(1, centred.n_bins - 1 - (_LAGS + 1) * n_units)
+    same_frame = _log_correlation(residual) * np.sqrt(freedom)
+    both_ways = [way for lag in range(_LAGS) for way in (solution.z(lag), solution.z(lag).T)]
+    return solution.b.sum(axis=0), np.stack([same_frame, *both_ways])
 
 
 def _log_correlation(covariance: NDArray[np.float64]) -> NDArray[np.float64]:

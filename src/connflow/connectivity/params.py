@@ -91,19 +91,22 @@ class ConnectivityParams(StepParams):
         False,
         description="Give each source one sign (Dale's rule); what contradicts it becomes 0.",
     )
-    null_law: Literal["empirical", "surrogate", "normal"] = Field(
+    null_law: Literal["empirical", "surrogate", "both", "normal"] = Field(
         "empirical",
         description="What z is compared with for p-values. empirical: the bulk of z itself. "
-        "surrogate: the same pair in surrogate data. normal: the standard normal.",
+        "surrogate: the same pair in surrogate data. both: a pair must stand out of either. "
+        "normal: the standard normal.",
     )
     n_surrogates: int = Field(
         20,
         ge=3,
-        description="null_law=surrogate: surrogate recordings; spikes jittered, traces shifted in "
-        "a circle.",
+        description="null_law=surrogate or both: surrogate recordings; spikes jittered, traces "
+        "shifted in a circle.",
     )
     jitter_s: float = Field(
-        0.025, gt=0, description="null_law=surrogate: each spike moves by less than this, s."
+        0.025,
+        gt=0,
+        description="null_law=surrogate or both: each spike moves by less than this, s.",
     )
     false_discovery_rate: float = Field(
         0.05,

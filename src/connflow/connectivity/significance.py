@@ -14,27 +14,46 @@ LEAST_SHARE = 0.5
 
 
 @dataclass(frozen=True, eq=False)
+class Comparison:
+    """Scores, and their law where there is no influence.
+
+    Parameters
+    ----------
+    z : (n_sources, n_targets) float
+    null : Null
+    """
+
+    z: NDArray[np.floating]
+    null: Null
+
+
+@dataclass(frozen=True, eq=False)
 class Significance:
-    """p-values, which pairs are significant, and the null they were compared with.
+    """p-values, which pairs are significant, and what they were compared with.
 
     Parameters
     ----------
     p : (n_sources, n_targets) float64
-        1 on the diagonal. Two-sided; one-sided after `impose_dale`.
+        The largest of all comparisons; 1 on the diagonal. Two-sided; one-sided after
+        `impose_dale`.
     mask : (n_sources, n_targets) bool
-    null : Null
-        The law of z where there is no influence.
+    comparisons : list of Comparison
+        A pair has to stand out in each of them; the first is that of z itself.
     notes : dict
         How the null came out; becomes attributes of the result.
     """
 
     p: NDArray[np.float64]
     mask: NDArray[np.bool_]
-    null: Null
+    comparisons: list[Comparison]
     notes: dict[str, object]
 
 
-def assess(z: NDArray[np.floating], params: ConnectivityParams) -> Significance:
+def assess(
+    z: NDArray[np.floating],
+    params: ConnectivityParams,
+    against: NDArray[np.floating] | None = None,
+) -> Significance:
     """Compare z-scores with their null, and call pairs significant.
 
     Parameters
@@ -44,6 +63,8 @@ def assess(z: NDArray[np.floating], params: ConnectivityParams) -> Significance:
         each pair.
     params : ConnectivityParams
         Its `null_law` and `false_discovery_rate`.
+    against : (n_sources, n_targets), optional
+        With ``null_law="both"``, z against the surrogates of each pair.
 
     Returns
     -------
@@ -54,15 +75,23 @@ def assess(z: NDArray[np.floating], params: ConnectivityParams) -> Significance:
     Pairs are chosen by the step-up procedure of Benjamini and Hochberg, without a correction for
     the estimated share of pairs without influence: that share is the least certain number of the
     fit. Methods that give z[i, j] = z[j, i] have each pair twice, which changes neither the null
-    nor the share of false discoveries.
+    nor the share of false discoveries. Where a pair has to stand out in two comparisons, the larger
+    p is its p: where either null holds, p is below alpha in a share alpha of pairs at most.
 
     References
     ----------
     Benjamini Y, Hochberg Y (1995). Controlling the false discovery rate: a practical and powerful
     approach to multiple testing. Journal of the Royal Statistical Society B 57:289-300.
+
+    Berger RL (1982). Multiparameter hypothesis testing and acceptance sampling. Technometrics
+    24:295-300 (the larger p).
     """
     null, kind = _choose_null(z, params)
-    p = null.p_values(z)
+    comparisons = [Comparison(z, null)]
+    if against is not None:
+        comparisons.append(Comparison(against, normal_null()))
+        kind = f"{kind}, and surrogates"
+    p = np.max([one.null.p_values(one.z) for one in comparisons], axis=0)
     np.fill_diagonal(p, 1)
     notes: dict[str, object] = {
         "null": kind,
@@ -70,7 +99,7 @@ def assess(z: NDArray[np.floating], params: ConnectivityParams) -> Significance:
         "null_scale": null.scale,
         "null_share": null.share,
     }
-    return Significance(p, significant(p, params.false_discovery_rate), null, notes)
+    return Significance(p, significant(p, params.false_discovery_rate), comparisons, notes)
 
 
 def significant(p: NDArray[np.float64], rate: float) -> NDArray[np.bool_]:
@@ -87,7 +116,7 @@ def off_diagonal(matrices: NDArray[np.floating]) -> NDArray[np.float64]:
 
 
 def _choose_null(z: NDArray[np.floating], params: ConnectivityParams) -> tuple[Null, str]:
-    if params.null_law != "empirical":
+    if params.null_law not in ("empirical", "both"):
         return normal_null(), params.null_law
     values = off_diagonal(z)
     if len(values) < FEWEST_PAIRS:

@@ -21,6 +21,8 @@ NAMES: Mapping[str, str] = {
 _NULLS = {
     "empirical": "a null that was fitted to the bulk of the z-scores",
     "surrogate": "the z-scores of surrogate data",
+    "empirical, and surrogates": "a null that was fitted to the bulk of the z-scores, and with the "
+    "pair's own z-scores in surrogate data",
     "normal": "the standard normal",
 }
 _TIMES = {1.0: "this recording", 2.0: "twice the duration", 0.5: "half the duration"}

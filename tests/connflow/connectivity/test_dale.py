@@ -24,7 +24,7 @@ def draw(seed):
 def impose(z, rate=0.05):
     estimate = Estimate(z / 100, z, float("nan"), "1")
     significance = assess(z, ConnectivityParams())
-    signs = find_signs(z, significance.null.location)
+    signs = find_signs(z, significance.comparisons[0].null.location)
     return (*impose_dale(estimate, significance, signs, rate), signs)
 
 

@@ -87,3 +87,22 @@ def test_a_trace_without_transients_is_refused():
     noise = np.random.default_rng(7).normal(size=(5000, 4)).astype(np.float32)
     with pytest.raises(InvalidInputError, match="transients"):
         infer(noise.cumsum(axis=0))
+
+
+def test_a_unit_that_is_silent_for_a_quarter_of_the_time_has_no_influence_there(planted):
+    """Without noise its innovations are then all the same."""
+    counts = planted.copy()
+    counts[:8_000, 7] = 0
+    z = infer(fluorescence(counts, 0.0)).z.copy()
+    assert np.isfinite(z).all()
+    assert z[0, 1] > 8
+    others = np.r_[0:7, 8:N_UNITS]
+    assert np.abs(z[7, others]).max() < 4.5
+
+
+def test_copies_of_a_unit_are_refused(planted):
+    values = fluorescence(planted, 0.1)
+    values[:, 5] = values[:, 4]
+    exact = PARAMS.model_copy(update={"ridge": 0.0})
+    with pytest.raises(InvalidInputError, match="copies"):
+        infer_by_innovations(traces(values, 0.02), exact, map)

@@ -6,6 +6,9 @@ from scipy.stats import kstest
 
 from connflow.connectivity import ConnectivityParams, infer_connectivity
 from connflow.connectivity.activity import SpikeTrains, traces
+from connflow.connectivity.dale import find_signs, impose_dale
+from connflow.connectivity.estimate import Estimate
+from connflow.connectivity.significance import assess
 from connflow.connectivity.surrogates import against_surrogates, jittered, shifted
 from connflow.errors import InvalidInputError
 
@@ -132,3 +135,47 @@ def test_jitter_tells_fine_timing_from_common_changes_of_rate(rng):
     found = infer_connectivity(trains, np.arange(n_units), params)
     assert found["mask"].to_numpy()[0, 1]
     assert int(found["mask"].sum()) <= 3
+
+
+def test_with_both_nulls_a_pair_must_stand_out_of_the_bulk_and_of_its_own_surrogates(rng):
+    """Pairs that share slow changes of rate stand out of the bulk, fine timing of surrogates."""
+    n_units, n_ticks = 24, 300_000
+    slow = np.repeat(rng.normal(size=n_ticks // 200), 200)
+    rate = np.full((n_ticks, n_units), 0.01)
+    rate[:, :3] *= np.exp(1.5 * slow)[:, None]
+    counts = rng.random(rate.shape) < np.minimum(rate, 1)
+    counts[3:, 11] |= counts[:-3, 10] & (rng.random(n_ticks - 3) < 0.2)
+    rows, units = np.nonzero(counts)
+    trains = SpikeTrains(
+        rows, units.astype(np.int32), n_units, 0.001, np.array([[0, n_ticks]], np.int64)
+    )
+    given = {"method": "kernel_regression", "n_surrogates": 10}
+    found = {
+        law: infer_connectivity(
+            trains, np.arange(n_units), ConnectivityParams.parse({**given, "null_law": law})
+        )
+        for law in ("empirical", "surrogate", "both")
+    }
+    assert found["empirical"]["mask"].to_numpy()[:3, :3].any()
+    both = found["both"]
+    assert both["mask"].to_numpy()[10, 11]
+    assert not both["mask"].to_numpy()[:3, :3].any()
+    assert both.attrs["null"] == "empirical, and surrogates"
+    np.testing.assert_array_equal(both["z"], found["empirical"]["z"])
+    larger = np.maximum(found["empirical"]["p"], found["surrogate"]["p"])
+    np.testing.assert_allclose(both["p"], larger, rtol=1e-5)
+
+
+def test_a_sign_is_judged_against_both_nulls_too(rng):
+    n_units = 30
+    z = rng.normal(size=(n_units, n_units))
+    z[0, 1:9] = 12  # stands out of the bulk
+    against = rng.normal(size=z.shape)
+    against[0, 1:5] = 12  # and of its surrogates
+    params = ConnectivityParams(null_law="both", dale=True)
+    before = assess(z, params, against)
+    estimate = Estimate(z, z, float("nan"), "1", {})
+    _, after = impose_dale(estimate, before, find_signs(z, 0.0), params.false_discovery_rate)
+    for significance in (before, after):
+        assert significance.mask[0, 1:5].all()
+        assert not significance.mask[0, 5:9].any()

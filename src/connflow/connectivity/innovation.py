@@ -30,6 +30,7 @@ _FOLDS = 4
 _CLIP = 5.0  # |z| above which pairs say no more about how to mix
 _LEAST_SKEWNESS = 0.6  # from where on spikes stand out of the noise, and it is cut off
 _SAMPLE_FRAMES = 32_768
+_LEAST_VARIANCE = 1e-12  # share of the largest, below which a unit is still
 _SIGNS = np.array([1, 1, -1, 1, -1])  # of the features: those of the reversed pair count against
 
 
@@ -213,6 +214,9 @@ def _regress(moments: Moments, ridge: float) -> tuple[NDArray[np.float64], NDArr
 def _log_correlation(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the matrix logarithm of the correlation matrix; 0 on the diagonal."""
     symmetric = (covariance + covariance.T) / 2
+    variance = np.diag(symmetric)
+    still = variance <= _LEAST_VARIANCE * variance.max()  # what is left of it is rounding
+    symmetric[still] = symmetric[:, still] = 0
     values, vectors = np.linalg.eigh(to_correlation(symmetric))
     logarithm = (vectors * np.log(np.maximum(values, 1e-12))) @ vectors.T
     np.fill_diagonal(logarithm, 0)

@@ -14,7 +14,7 @@ from flows.commands.arguments import (
     find_input,
     read_params,
 )
-from flows.commands.console import console, quiet_prefect, readable_errors
+from flows.commands.console import console, prepare_prefect, readable_errors
 from flows.commands.plan_tables import show_plan
 from flows.commands.step_table import step_table
 
@@ -42,7 +42,7 @@ def changepoint(
     verbose: VerboseOption = False,
 ) -> None:
     """Find the changepoints of trials; print the path of the report page last."""
-    quiet_prefect(verbose)
+    prepare_prefect(verbose)
     with readable_errors(verbose):
         values = read_params(params, assignments or [])
         from flows.changepoint import ChangepointFlowParams, infer_changepoints
@@ -82,7 +82,7 @@ def changepoint_batch(
     verbose: VerboseOption = False,
 ) -> None:
     """Fit many sessions at every point of a grid; print the path of the report page last."""
-    quiet_prefect(verbose)
+    prepare_prefect(verbose)
     with readable_errors(verbose):
         values = read_params(params, assignments or [])
         from flows.changepoint_batch import ChangepointBatchParams, infer_changepoint_batch

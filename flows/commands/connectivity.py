@@ -14,7 +14,7 @@ from flows.commands.arguments import (
     find_input,
     read_params,
 )
-from flows.commands.console import quiet_prefect, readable_errors
+from flows.commands.console import prepare_prefect, readable_errors
 from flows.commands.plan_tables import show_plan, show_repairs
 from flows.commands.step_table import step_table
 
@@ -52,7 +52,7 @@ def connectivity(
     verbose: VerboseOption = False,
 ) -> None:
     """Infer connectivity from a recording; print the path of the report page last."""
-    quiet_prefect(verbose)
+    prepare_prefect(verbose)
     with readable_errors(verbose):
         values = read_params(params, assignments or [])
         from flows.connectivity import infer_connectivity

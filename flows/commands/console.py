@@ -28,12 +28,14 @@ def readable_errors(verbose: bool = False) -> Iterator[None]:
         raise typer.Exit(BAD_INPUT) from None
 
 
-def quiet_prefect(verbose: bool = False) -> None:
+def prepare_prefect(verbose: bool = False) -> None:
     """Keep Prefect and Dask from logging to the terminal, unless asked to, and from calling home.
 
-    What the environment says already stands.
+    Where there is no server, Prefect starts one for the run, for which a busy machine gets three
+    minutes instead of 20 s. What the environment says already stands.
     """
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO" if verbose else "CRITICAL")
     os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "info" if verbose else "error")
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")
     os.environ.setdefault("DO_NOT_TRACK", "1")

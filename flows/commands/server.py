@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.commands.console import console, quiet_prefect, readable_errors
+from flows.commands.console import console, prepare_prefect, readable_errors
 
 if TYPE_CHECKING:
     from flows.serving.server import Server
@@ -35,7 +35,7 @@ def deploy(
     ] = None,
 ) -> None:
     """Create or update work pools and deployments on the server at PREFECT_API_URL."""
-    quiet_prefect()
+    prepare_prefect()
     with readable_errors():
         from flows.running.profile import deployments_folder
         from flows.serving.deploy import deploy as deploy_folder

@@ -16,7 +16,7 @@ from flows.commands.arguments import (
     read_assignment,
     read_params,
 )
-from flows.commands.console import console, quiet_prefect, readable_errors
+from flows.commands.console import console, prepare_prefect, readable_errors
 
 if TYPE_CHECKING:  # costs time, which --help need not wait for
     from connflow.sweep import Point, SweepParams, TrialRecord
@@ -71,7 +71,7 @@ def sweep(
     verbose: VerboseOption = False,
 ) -> None:
     """Run a flow at many points of its parameters; print the path of the sweep's page last."""
-    quiet_prefect(verbose)
+    prepare_prefect(verbose)
     with readable_errors(verbose):
         from connflow.sweep import SweepParams
         from flows.sweep import sweep as sweep_flow

@@ -29,7 +29,7 @@ PINNED = {
     "binning": "b1dff983ef1020db",
     "calcium": "c61b26151ecab5d3",
     "deconvolution": "eeb5ace5e81e15dd",
-    "connectivity": "9ec218e06cc12897",
+    "connectivity": "84c5078a5cf333e1",
     "evaluation": "8c49f8ea1070ae4d",
     "matching": "1bed4aa98b403c02",
     "report": "7e812548270d710a",

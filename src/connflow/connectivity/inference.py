@@ -77,7 +77,8 @@ def infer_connectivity(
         against = against_surrogates(estimate.z, surrogate_z)
     if against is not None and params.null_law == "surrogate":
         estimate, against = replace(estimate, z=against), None
-    significance = assess(estimate.z, params, against)
+    is_spikes = isinstance(chosen, SpikeTrains)  # of which most pairs may meet never, or once
+    significance = assess(estimate.z, params, against, at_least_normal=is_spikes)
     signs = find_signs(estimate.z, significance.comparisons[0].null.location)
     if params.dale:
         estimate, significance = impose_dale(

@@ -11,7 +11,8 @@ Journal of the American Statistical Association 99:96-104.
 Stephens M (2017). False discovery rates: a new deal. Biostatistics 18:275-294.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,25 +57,36 @@ class Null:
 
     def p_below(self, z: NDArray[np.floating]) -> Array:
         """Return the probability of a z as low as this or lower."""
-        return _tail(-z, -self.z[::-1], self.log_below[::-1])
+        return np.exp(_log_tail(-z, -self.z[::-1], self.log_below[::-1]))
 
     def p_above(self, z: NDArray[np.floating]) -> Array:
         """Return the probability of a z as high as this or higher."""
-        return _tail(z, self.z, self.log_above)
+        return np.exp(_log_tail(z, self.z, self.log_above))
+
+    def widened(self, other: Self) -> Self:
+        """Return this null with tails nowhere lighter than those of another."""
+        z = np.union1d(self.z, other.z)
+        return replace(
+            self,
+            z=z,
+            log_below=np.maximum(
+                *(_log_tail(-z, -n.z[::-1], n.log_below[::-1]) for n in (self, other))
+            ),
+            log_above=np.maximum(*(_log_tail(z, n.z, n.log_above) for n in (self, other))),
+        )
 
     def p_values(self, z: NDArray[np.floating]) -> Array:
         """Return two-sided p-values: twice the smaller tail."""
         return np.asarray(np.minimum(2 * np.minimum(self.p_below(z), self.p_above(z)), 1))
 
 
-def _tail(z: NDArray[np.floating], grid: Array, log_above: Array) -> Array:
-    """Interpolate an upper tail, and continue it as an exponential beyond the grid."""
+def _log_tail(z: NDArray[np.floating], grid: Array, log_above: Array) -> Array:
+    """Interpolate the logarithm of an upper tail, and continue it as a line beyond the grid."""
     with np.errstate(over="ignore", divide="ignore"):  # where the logarithm is flat
         curve = PchipInterpolator(grid, log_above)
-    inside = np.exp(curve(np.clip(z, grid[0], grid[-1])))
+    inside = curve(np.clip(z, grid[0], grid[-1]))
     slope = (log_above[-1] - log_above[-2]) / (grid[-1] - grid[-2])
-    beyond = np.exp(log_above[-1] + slope * np.maximum(z - grid[-1], 0))
-    return np.asarray(np.where(z > grid[-1], beyond, inside))
+    return np.asarray(inside + slope * np.maximum(z - grid[-1], 0))
 
 
 def normal_null(location: float = 0.0, scale: float = 1.0) -> Null:

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from connflow.params import StepParams
 
-CONNECTIVITY_VERSION = 2
+CONNECTIVITY_VERSION = 3
 
 MethodName = Literal[
     "auto",

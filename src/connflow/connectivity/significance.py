@@ -12,6 +12,9 @@ from connflow.connectivity.params import ConnectivityParams
 LEAST_SHARE = 0.5
 """Fits that see influence in more than half of the pairs have taken the bulk for it."""
 
+LEAST_SPREAD = 0.8
+"""A bulk of z that is narrower has no law that could be fitted: it is that of a few events."""
+
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
@@ -53,6 +56,8 @@ def assess(
     z: NDArray[np.floating],
     params: ConnectivityParams,
     against: NDArray[np.floating] | None = None,
+    *,
+    at_least_normal: bool = False,
 ) -> Significance:
     """Compare z-scores with their null, and call pairs significant.
 
@@ -65,6 +70,9 @@ def assess(
         Its `null_law` and `false_discovery_rate`.
     against : (n_sources, n_targets), optional
         With ``null_law="both"``, z against the surrogates of each pair.
+    at_least_normal : bool
+        Whether a bulk that is narrower than the standard normal is not believed: z of few events
+        is nearly the same in most pairs, which says nothing of its tails.
 
     Returns
     -------
@@ -86,7 +94,9 @@ def assess(
     Berger RL (1982). Multiparameter hypothesis testing and acceptance sampling. Technometrics
     24:295-300 (the larger p).
     """
-    null, kind = _choose_null(z, params)
+    null, kind = _choose_null(z, params, at_least_normal)
+    if at_least_normal:
+        null = null.widened(normal_null())
     comparisons = [Comparison(z, null)]
     if against is not None:
         comparisons.append(Comparison(against, normal_null()))
@@ -115,17 +125,22 @@ def off_diagonal(matrices: NDArray[np.floating]) -> NDArray[np.float64]:
     return np.asarray(matrices[..., ~np.eye(matrices.shape[-1], dtype=bool)], np.float64).ravel()
 
 
-def _choose_null(z: NDArray[np.floating], params: ConnectivityParams) -> tuple[Null, str]:
+def _choose_null(
+    z: NDArray[np.floating], params: ConnectivityParams, at_least_normal: bool
+) -> tuple[Null, str]:
     if params.null_law not in ("empirical", "both"):
         return normal_null(), params.null_law
     values = off_diagonal(z)
     if len(values) < FEWEST_PAIRS:
         return normal_null(), f"normal, since {len(values)} values of z are too few to fit one"
+    low, middle, high = np.percentile(values, [25, 50, 75])
+    spread = float(high - low) / 1.349
+    if at_least_normal and spread < LEAST_SPREAD:
+        return normal_null(), "normal, since most pairs of units hardly ever meet"
     null = fit_null(*histogram(values))
     if null.share >= LEAST_SHARE:
         return null, "empirical"
-    low, middle, high = np.percentile(values, [25, 50, 75])
     return (
-        normal_null(float(middle), float(high - low) / 1.349),
+        normal_null(float(middle), spread),
         "median and quartiles of z, since no bulk without influence stands out",
     )

@@ -22,6 +22,7 @@ from threadpoolctl import threadpool_limits
 from connflow.blocks import MapBlocks, split
 from connflow.connectivity import _sweeps
 from connflow.connectivity.activity import SpikeTrains
+from connflow.connectivity.coincidences import expected_coincidences, to_normal
 from connflow.connectivity.events import event_gram, row_type, sum_own
 from connflow.connectivity.least_squares import solve
 from connflow.connectivity.moments import Kernel, Moments
@@ -157,8 +158,9 @@ def call_significant(
     Returns
     -------
     p : (n_edges,) float64
-        Two-sided, from a normal null with the median and the quartiles of all z: too wide where
-        many pairs are connected, which among so many units they are not.
+        Two-sided, from a normal null with the median and the quartiles of all z, but not narrower
+        than the standard normal: too wide where many pairs are connected, which among so many
+        units they are not.
     mask : (n_edges,) bool
 
     Notes
@@ -174,7 +176,7 @@ def call_significant(
     share = np.concatenate(([0], np.cumsum(edges.z_counts))) / n_pairs
     low, middle, high = np.interp((0.25, 0.5, 0.75), share, Z_EDGES)
     spread = (high - low) / (norm.ppf(0.75) - norm.ppf(0.25))
-    p = 2 * norm.sf(np.abs(edges.z - middle) / spread)
+    p = 2 * norm.sf(np.minimum(np.abs(edges.z - middle) / max(spread, 1.0), np.abs(edges.z)))
     ascending = np.sort(p)
     called = ascending <= false_discovery_rate * np.arange(1, len(p) + 1) / n_pairs
     return p, p <= ascending[called].max(initial=-1.0)
@@ -197,20 +199,26 @@ def infer_tile(plan: TilePlan, params: ConnectivityParams, targets: slice) -> Sp
 
     Notes
     -----
-    With `n_candidates` not below the number of units every z is that of the full regression.
+    With `n_candidates` not below the number of units every z is that of the full regression. All
+    are normal scores (`to_normal`).
     The candidates of a target are the sources of largest pairwise ``|z|``, and the target itself.
     """
     rows = np.arange(targets.start, targets.stop)
     cross = _centred_cross(plan, rows)
-    z = _pairwise_z(plan, cross, rows)
-    weight = np.zeros_like(z)
     width = plan.kernels[0][1] - plan.kernels[0][0] + 1
+    by_source, by_target = expected_coincidences(
+        plan.target_sum, plan.n_bins, plan.feature_square[0], np.ones(width)
+    )
+    expected = by_target[rows, None] * by_source
+    z = to_normal(_pairwise_z(plan, cross, rows), expected)
+    weight = np.zeros_like(z)
     for group, candidates in _group_by_candidates(np.abs(z), rows, params.n_candidates):
         moments = _candidate_moments(plan, cross[:, group], rows[group], candidates)
         with threadpool_limits(1, user_api="blas"):  # the tiles have the other cores
             solution = solve(moments, params.ridge, overwrite=True)
         pairs = np.ix_(group, candidates)
-        weight[pairs], z[pairs] = solution.b[0].T * width, solution.z(0).T
+        weight[pairs] = solution.b[0].T * width
+        z[pairs] = to_normal(solution.z(0).T, expected[pairs])
     return _keep_strong(weight, z, rows)
 
 

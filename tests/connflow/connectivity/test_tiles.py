@@ -9,6 +9,7 @@ import pytest
 
 from connflow.connectivity import tiles
 from connflow.connectivity.activity import SpikeTrains
+from connflow.connectivity.coincidences import expected_coincidences, score_coincidences
 from connflow.connectivity.inference import MOST_UNITS, infer_connectivity
 from connflow.connectivity.least_squares import solve
 from connflow.connectivity.moments import Kernel, accumulate_moments
@@ -67,9 +68,13 @@ def test_with_all_as_candidates_it_is_the_full_regression(
 ) -> None:
     monkeypatch.setattr(tiles, "TARGETS_A_TILE", 7)
     trains, _ = planted
-    moments = accumulate_moments(trains, kernels, with_gram=True).centred()
-    solution = solve(moments, 0.01)
-    weight, z = solution.b[0] * (kernels[0][1] - kernels[0][0] + 1), solution.z(0)
+    sums = accumulate_moments(trains, kernels, with_gram=True)
+    solution = solve(sums.centred(), 0.01)
+    width = kernels[0][1] - kernels[0][0] + 1
+    by_chance = expected_coincidences(
+        sums.target_sum, sums.n_bins, sums.feature_square[0], np.ones(width)
+    )
+    weight, z = solution.b[0] * width, score_coincidences(solution.z(0), by_chance)
     np.fill_diagonal(z, 0)
     found = infer_tiled(trains, kernels, params(n_candidates))
     strong = np.abs(z) >= tiles.LEAST_Z

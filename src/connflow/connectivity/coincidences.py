@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
+Expected = tuple[Array, Array]
+"""By source, and by target: their product is what a pair has by chance."""
+
 _SMALL = 1e-3  # of (k - m) / m, below which the deviance is summed as a series
 
 
@@ -17,7 +20,7 @@ def expected_coincidences(
     n_bins: int,
     feature_square: NDArray[np.number],
     heights: NDArray[np.number],
-) -> tuple[Array, Array]:
+) -> Expected:
     """Return how many coincidences every two trains of spikes have by chance.
 
     Parameters
@@ -26,7 +29,7 @@ def expected_coincidences(
     n_bins : int
         Time bins in all.
     feature_square : (n_units,)
-        Sum over time of the square of a unit's feature.
+        Sum over time of the square of a unit's feature, its mean taken off.
     heights : (n_delays,)
         What a spike adds to the feature of its unit at each delay.
 
@@ -79,16 +82,16 @@ def to_normal(z: NDArray[np.floating], expected: NDArray[np.floating]) -> Array:
     return np.asarray(np.sign(x) * root * np.sqrt(2 * deviance))
 
 
-def score_coincidences(z: Array, expected: tuple[Array, Array]) -> Array:
-    """Turn z of all pairs into normal scores, in its own memory.
+def score_coincidences(z: NDArray[np.floating], expected: Expected) -> Array:
+    """Turn z of all pairs into normal scores.
 
     Parameters
     ----------
-    z : (n_sources, n_targets) float64
-    expected
-        As `expected_coincidences` returns it.
+    z : (n_sources, n_targets)
+    expected : Expected
+        See `expected_coincidences`.
     """
-    by_source, by_target = expected
-    for row, mean in zip(z, by_source, strict=True):
-        row[:] = to_normal(row, mean * by_target)
-    return z
+    scores = np.empty(z.shape)
+    for score, row, mean in zip(scores, z, expected[0], strict=True):  # N² is held once
+        score[:] = to_normal(row, mean * expected[1])
+    return scores

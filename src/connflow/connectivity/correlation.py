@@ -4,7 +4,7 @@ import numpy as np
 
 from connflow.blocks import MapBlocks
 from connflow.connectivity.activity import Activity, SpikeTrains, check_length
-from connflow.connectivity.coincidences import expected_coincidences, score_coincidences
+from connflow.connectivity.coincidences import expected_coincidences
 from connflow.connectivity.estimate import Estimate
 from connflow.connectivity.moments import accumulate_moments
 from connflow.connectivity.pairwise import log_two_sided, z_of_extreme
@@ -18,9 +18,8 @@ def infer_by_correlation(
 
     Notes
     -----
-    Weight is Pearson's r, ``z = arctanh(r) sqrt(n_samples - 3)`` (Fisher), of spikes as a normal
-    score (`to_normal`), corrected for the number of lags that it is the largest of. At lag 0 it is
-    symmetric.
+    Weight is Pearson's r, ``z = arctanh(r) sqrt(n_samples - 3)`` (Fisher), corrected for the number
+    of lags that it is the largest of. At lag 0 it is symmetric.
     """
     kernels = [(lag, lag) for lag in params.lags]
     check_length(activity, max(params.lags), 0)
@@ -32,11 +31,11 @@ def infer_by_correlation(
     weight = np.take_along_axis(r, strongest[None], axis=0)[0]
     bounded = np.clip(weight, -1 + 1e-12, 1 - 1e-12)
     z = np.arctanh(bounded) * np.sqrt(max(moments.n_bins - 3, 1))
-    if isinstance(activity, SpikeTrains):
-        square = sums.feature_square[0]
-        expected = expected_coincidences(sums.target_sum, sums.n_bins, square, np.ones(1))
-        z = score_coincidences(z, expected)
     if len(kernels) > 1:
         z = z_of_extreme(log_two_sided(z), np.sign(z), len(kernels))
     delay_s = np.asarray(params.lags)[strongest] * activity.interval_s
-    return Estimate(weight, z, delay_s, "Pearson correlation")
+    expected = None
+    if isinstance(activity, SpikeTrains):
+        square = moments.feature_square[0]
+        expected = expected_coincidences(sums.target_sum, sums.n_bins, square, np.ones(1))
+    return Estimate(weight, z, delay_s, "Pearson correlation", expected=expected)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from connflow.blocks import MapBlocks
 from connflow.connectivity.activity import Activity
+from connflow.connectivity.coincidences import Expected, score_coincidences
 from connflow.connectivity.params import ConnectivityParams
 
 
@@ -28,6 +29,8 @@ class Estimate:
         What the weight is counted in.
     notes : dict
         What the method found out and decided on the way; becomes attributes of the result.
+    expected : Expected, optional
+        Coincidences that pairs of spike trains have by chance, where z is that of a count.
     weight_low, weight_high : (n_sources, n_targets) float, optional
         Ends of the 95 % interval of each weight.
     """
@@ -37,8 +40,13 @@ class Estimate:
     delay_s: NDArray[np.floating] | float
     weight_units: str
     notes: dict[str, object] = field(default_factory=dict)
+    expected: Expected | None = None
     weight_low: NDArray[np.floating] | None = None
     weight_high: NDArray[np.floating] | None = None
+
+    def scores(self) -> NDArray[np.floating]:
+        """Return z for p-values: normal without influence, even where few coincidences are."""
+        return self.z if self.expected is None else score_coincidences(self.z, self.expected)
 
 
 Estimator = Callable[[Activity, ConnectivityParams, MapBlocks], Estimate]

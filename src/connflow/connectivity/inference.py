@@ -74,11 +74,11 @@ def infer_connectivity(
     against = None
     if params.null_law in ("surrogate", "both"):
         surrogate_z = _surrogate_z(chosen, method, params, estimate, map_blocks)
-        against = against_surrogates(estimate.z, surrogate_z)
+        against = against_surrogates(estimate.scores(), surrogate_z)
     if against is not None and params.null_law == "surrogate":
-        estimate, against = replace(estimate, z=against), None
+        estimate, against = replace(estimate, z=against, expected=None), None
     is_spikes = isinstance(chosen, SpikeTrains)  # of which most pairs may meet never, or once
-    significance = assess(estimate.z, params, against, at_least_normal=is_spikes)
+    significance = assess(estimate.scores(), params, against, at_least_normal=is_spikes)
     signs = find_signs(estimate.z, significance.comparisons[0].null.location)
     if params.dale:
         estimate, significance = impose_dale(
@@ -105,7 +105,7 @@ def _surrogate_z(
     estimate: Estimate,
     map_blocks: MapBlocks,
 ) -> NDArray[np.float32]:
-    """Return z of surrogates of an activity, (n_surrogates, n_units, n_units)."""
+    """Return the scores of surrogates of an activity, (n_surrogates, n_units, n_units)."""
     rng = np.random.default_rng(params.seed)
     learned = estimate.notes.get("kernel_heights")  # the same kernel for all
     same = params.model_copy(update={"n_bootstrap": 0, "kernel_heights": learned})
@@ -117,7 +117,7 @@ def _surrogate_z(
             if isinstance(activity, SpikeTrains)
             else shifted(activity, rng)
         )
-        surrogate_z[k] = _estimate(surrogate, method, same, map_blocks).z
+        surrogate_z[k] = _estimate(surrogate, method, same, map_blocks).scores()
     return surrogate_z
 
 

@@ -1,7 +1,5 @@
 """Multivariate regression on lagged activity, from second moments alone."""
 
-from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -10,7 +8,7 @@ from numpy.typing import NDArray
 from connflow.blocks import MapBlocks
 from connflow.connectivity.activity import Activity, SpikeTrains, check_length
 from connflow.connectivity.bootstrap import with_intervals
-from connflow.connectivity.coincidences import expected_coincidences, score_coincidences
+from connflow.connectivity.coincidences import Expected, expected_coincidences
 from connflow.connectivity.delays import find_delays
 from connflow.connectivity.estimate import Estimate
 from connflow.connectivity.kernels import choose_kernels
@@ -34,7 +32,7 @@ def infer_by_kernel(
     kernel asked for, or learned from held-out time (`choose_kernels`), and g a window further back
     that is fitted so that slow common input does not pass for influence. The weight is
     ``b_ji sum_d h_d``: the spikes of the target that one spike of the source adds in all. z is b
-    over its standard error (`solve`); of spikes, as a normal score (`to_normal`).
+    over its standard error (`solve`).
 
     References
     ----------
@@ -44,15 +42,16 @@ def infer_by_kernel(
     kernels = choose_kernels(activity, params, map_blocks)
     heights = kernels.heights
     sums = profile_moments(activity, heights, map_blocks)
-    score = _scoring(activity, sums, sums.feature_square[0], heights[:, 0])
+    n_events = sums.target_sum
     moments = sums.centred()
     del sums  # with many units it is large
+    expected = _expected(activity, n_events, moments, heights[:, :1])
     solution = solve(moments, params.ridge, overwrite=True)
     area = heights[:, 0].sum()
     weight = solution.b[0] * area
     delay_s = find_delays(activity, weight, params, map_blocks)
     return with_intervals(
-        score(Estimate(weight, solution.z(0), delay_s, WEIGHT_UNITS, kernels.notes)),
+        Estimate(weight, solution.z(0), delay_s, WEIGHT_UNITS, kernels.notes, expected=expected),
         activity,
         partial(profile_moments, heights=heights, map_blocks=map_blocks),
         lambda resampled: solve(resampled, params.ridge, overwrite=True).b[0] * area,
@@ -72,8 +71,7 @@ def infer_by_lags(
     Notes
     -----
     ``y_i[t] = sum_j sum_f b_fji x_j[t - lag_f] + noise``. The weight is ``sum_f b_fji``, z is
-    ``sum_f z_fji`` over its standard deviation, of spikes as a normal score (`to_normal`), and the
-    delay the lag of the largest ``|z_f|``.
+    ``sum_f z_fji`` over its standard deviation, and the delay the lag of the largest ``|z_f|``.
     The lasso makes weights 0; z and delay are those without it.
 
     References
@@ -83,16 +81,17 @@ def infer_by_lags(
     lags = [(lag, lag) for lag in params.lags]
     check_length(activity, max(params.lags), len(lags))
     sums = accumulate_moments(activity, lags, with_gram=True, map_blocks=map_blocks)
-    score = _scoring(activity, sums, sums.feature_square.sum(axis=0), np.ones(len(lags)))
+    n_events = sums.target_sum
     moments = sums.centred()
     del sums
+    expected = _expected(activity, n_events, moments, np.eye(len(lags)))
     sparse = fit_elastic_net(moments, params.lasso, params.ridge) if params.lasso else None
     solution = solve(moments, params.ridge, overwrite=True)
     z = np.stack([solution.z(f) for f in range(len(lags))])
     b = solution.b if sparse is None else sparse
     delay_s = np.asarray(params.lags)[np.abs(z).argmax(axis=0)] * activity.interval_s
     return with_intervals(
-        score(Estimate(b.sum(axis=0), solution.z_of_all(), delay_s, WEIGHT_UNITS)),
+        Estimate(b.sum(axis=0), solution.z_of_all(), delay_s, WEIGHT_UNITS, expected=expected),
         activity,
         partial(accumulate_moments, kernels=lags, with_gram=True, map_blocks=map_blocks),
         lambda resampled: solve(resampled, params.ridge, overwrite=True).b.sum(axis=0),
@@ -101,18 +100,14 @@ def infer_by_lags(
     )
 
 
-def _scoring(
+def _expected(
     activity: Activity,
-    sums: Moments,
-    feature_square: NDArray[np.float64],
+    n_events: NDArray[np.float64],
+    moments: Moments,
     heights: NDArray[np.number],
-) -> Callable[[Estimate], Estimate]:
-    """Return what makes the z of spikes normal; that of traces stays as it is."""
+) -> Expected | None:
+    """Return the coincidences by chance of kernels, (n_delays, n_kernels), with a feature each."""
     if not isinstance(activity, SpikeTrains):
-        return lambda estimate: estimate
-    expected = expected_coincidences(sums.target_sum, sums.n_bins, feature_square, heights)
-
-    def score(estimate: Estimate) -> Estimate:
-        return replace(estimate, z=score_coincidences(np.asarray(estimate.z), expected))
-
-    return score
+        return None
+    square = moments.feature_square[: heights.shape[1]].sum(axis=0)
+    return expected_coincidences(n_events, moments.n_bins, square, heights.sum(axis=1))

@@ -120,7 +120,8 @@ def find_edges(
     Returns
     -------
     found : Dataset
-        ``n_pairs`` over z (how many pairs have it; bins of .01, the outermost hold what is beyond)
+        ``n_pairs`` over z (how many pairs have it as a normal score, see `to_normal`; bins of .01,
+        the outermost hold what is beyond)
         and, over source and target, ``out_degree`` and ``in_degree``. The attributes say how it
         was inferred, and ``n_edges``.
     edges : DataFrame

@@ -34,7 +34,7 @@ TARGETS_A_TILE = 32
 """Targets in a block of work."""
 
 Z_EDGES = np.linspace(-20, 20, 4001)
-"""Edges of the histogram of z; what lies beyond counts in the outermost bins."""
+"""Edges of the histogram of scores; what lies beyond counts in the outermost bins."""
 
 LEAST_Z = 3.0
 """Pairs below it are in the histogram, but not among the edges."""
@@ -48,16 +48,18 @@ class SparseEdges:
     ----------
     source, target : (n_edges,) int64
         Rows of the units.
-    weight, z : (n_edges,) float32
+    weight, z, score : (n_edges,) float32
+        The score is z as a normal one, see `to_normal`.
     z_counts : (n_bins,) int64
-        Histogram of z over all pairs of different units, by `Z_EDGES`. A pair that was screened
-        out has the z of the two units by themselves.
+        Histogram of the scores of all pairs of different units, by `Z_EDGES`. A pair that was
+        screened out has the score of the two units by themselves.
     """
 
     source: NDArray[np.int64]
     target: NDArray[np.int64]
     weight: NDArray[np.float32]
     z: NDArray[np.float32]
+    score: NDArray[np.float32]
     z_counts: NDArray[np.int64]
 
 
@@ -139,6 +141,7 @@ def concatenate(found: Sequence[SparseEdges]) -> SparseEdges:
         target=np.concatenate([part.target for part in found]),
         weight=np.concatenate([part.weight for part in found]),
         z=np.concatenate([part.z for part in found]),
+        score=np.concatenate([part.score for part in found]),
         z_counts=np.sum([part.z_counts for part in found], axis=0),
     )
 
@@ -158,7 +161,7 @@ def call_significant(
     Returns
     -------
     p : (n_edges,) float64
-        Two-sided, from a normal null with the median and the quartiles of all z, but not narrower
+        Two-sided, from a normal null with the median and quartiles of all scores, but not narrower
         than the standard normal: too wide where many pairs are connected, which among so many
         units they are not.
     mask : (n_edges,) bool
@@ -176,7 +179,8 @@ def call_significant(
     share = np.concatenate(([0], np.cumsum(edges.z_counts))) / n_pairs
     low, middle, high = np.interp((0.25, 0.5, 0.75), share, Z_EDGES)
     spread = (high - low) / (norm.ppf(0.75) - norm.ppf(0.25))
-    p = 2 * norm.sf(np.minimum(np.abs(edges.z - middle) / max(spread, 1.0), np.abs(edges.z)))
+    far = np.minimum(np.abs(edges.score - middle) / max(spread, 1.0), np.abs(edges.score))
+    p = 2 * norm.sf(far)
     ascending = np.sort(p)
     called = ascending <= false_discovery_rate * np.arange(1, len(p) + 1) / n_pairs
     return p, p <= ascending[called].max(initial=-1.0)
@@ -199,27 +203,24 @@ def infer_tile(plan: TilePlan, params: ConnectivityParams, targets: slice) -> Sp
 
     Notes
     -----
-    With `n_candidates` not below the number of units every z is that of the full regression. All
-    are normal scores (`to_normal`).
+    With `n_candidates` not below the number of units every z is that of the full regression.
     The candidates of a target are the sources of largest pairwise ``|z|``, and the target itself.
     """
     rows = np.arange(targets.start, targets.stop)
     cross = _centred_cross(plan, rows)
     width = plan.kernels[0][1] - plan.kernels[0][0] + 1
     by_source, by_target = expected_coincidences(
-        plan.target_sum, plan.n_bins, plan.feature_square[0], np.ones(width)
+        plan.target_sum, plan.n_bins, _feature_square(plan), np.ones(width)
     )
-    expected = by_target[rows, None] * by_source
-    z = to_normal(_pairwise_z(plan, cross, rows), expected)
+    z = _pairwise_z(plan, cross, rows)
     weight = np.zeros_like(z)
     for group, candidates in _group_by_candidates(np.abs(z), rows, params.n_candidates):
         moments = _candidate_moments(plan, cross[:, group], rows[group], candidates)
         with threadpool_limits(1, user_api="blas"):  # the tiles have the other cores
             solution = solve(moments, params.ridge, overwrite=True)
         pairs = np.ix_(group, candidates)
-        weight[pairs] = solution.b[0].T * width
-        z[pairs] = to_normal(solution.z(0).T, expected[pairs])
-    return _keep_strong(weight, z, rows)
+        weight[pairs], z[pairs] = solution.b[0].T * width, solution.z(0).T
+    return _keep_strong(weight, z, to_normal(z, by_target[rows, None] * by_source), rows)
 
 
 def _centred_cross(plan: TilePlan, rows: NDArray[np.intp]) -> NDArray[np.float64]:
@@ -238,10 +239,14 @@ def _pairwise_z(
     plan: TilePlan, cross: NDArray[np.float64], rows: NDArray[np.intp]
 ) -> NDArray[np.float64]:
     """Return ``r sqrt(n)`` of every target with the first feature of every source."""
-    feature = plan.feature_square[0] - plan.feature_sum[0] ** 2 / plan.n_bins
     target = (plan.target_square - plan.target_sum**2 / plan.n_bins)[rows]
-    scale = np.sqrt(feature * target[:, None] / plan.n_bins)
+    scale = np.sqrt(_feature_square(plan) * target[:, None] / plan.n_bins)
     return np.asarray(cross[0] / np.where(scale > 0, scale, np.inf))
+
+
+def _feature_square(plan: TilePlan) -> NDArray[np.float64]:
+    """Return the squares of the first feature summed over time, its mean taken off."""
+    return np.asarray(plan.feature_square[0] - plan.feature_sum[0] ** 2 / plan.n_bins)
 
 
 def _group_by_candidates(
@@ -282,16 +287,20 @@ def _candidate_moments(
 
 
 def _keep_strong(
-    weight: NDArray[np.float64], z: NDArray[np.float64], rows: NDArray[np.intp]
+    weight: NDArray[np.float64],
+    z: NDArray[np.float64],
+    score: NDArray[np.float64],
+    rows: NDArray[np.intp],
 ) -> SparseEdges:
-    """Count all z, and keep the pairs that were regressed on and are not weak."""
-    z[np.arange(len(rows)), rows] = np.nan
-    centres = np.clip(z[np.isfinite(z)], Z_EDGES[0], Z_EDGES[-1])
-    target, source = np.nonzero((np.abs(z) >= LEAST_Z) & (weight != 0))
+    """Count all scores, and keep the pairs that were regressed on and are not weak."""
+    score[np.arange(len(rows)), rows] = np.nan
+    centres = np.clip(score[np.isfinite(score)], Z_EDGES[0], Z_EDGES[-1])
+    target, source = np.nonzero((np.abs(score) >= LEAST_Z) & (weight != 0))
     return SparseEdges(
         source.astype(np.int64),
         rows[target].astype(np.int64),
         weight[target, source].astype(np.float32),
         z[target, source].astype(np.float32),
+        score[target, source].astype(np.float32),
         np.histogram(centres, Z_EDGES)[0],
     )

@@ -71,20 +71,21 @@ def test_with_all_as_candidates_it_is_the_full_regression(
     sums = accumulate_moments(trains, kernels, with_gram=True)
     solution = solve(sums.centred(), 0.01)
     width = kernels[0][1] - kernels[0][0] + 1
-    by_chance = expected_coincidences(
-        sums.target_sum, sums.n_bins, sums.feature_square[0], np.ones(width)
-    )
-    weight, z = solution.b[0] * width, score_coincidences(solution.z(0), by_chance)
-    np.fill_diagonal(z, 0)
+    square = sums.centred().feature_square[0]
+    by_chance = expected_coincidences(sums.target_sum, sums.n_bins, square, np.ones(width))
+    weight, z = solution.b[0] * width, solution.z(0)
+    score = score_coincidences(z, by_chance)
+    np.fill_diagonal(score, 0)
     found = infer_tiled(trains, kernels, params(n_candidates))
-    strong = np.abs(z) >= tiles.LEAST_Z
+    strong = np.abs(score) >= tiles.LEAST_Z
     sources, targets = np.nonzero(strong)
     order = np.lexsort((sources, targets))
     np.testing.assert_array_equal(found.source, sources[order])
     np.testing.assert_array_equal(found.target, targets[order])
     np.testing.assert_allclose(found.z, z[sources, targets][order], rtol=1e-6)
+    np.testing.assert_allclose(found.score, score[sources, targets][order], rtol=1e-6)
     np.testing.assert_allclose(found.weight, weight[sources, targets][order], rtol=1e-6)
-    off = z[~np.eye(N_UNITS, dtype=bool)]
+    off = score[~np.eye(N_UNITS, dtype=bool)]
     inside = np.clip(off, tiles.Z_EDGES[0], tiles.Z_EDGES[-1])
     expected = np.histogram(inside, tiles.Z_EDGES)[0]
     assert np.abs(np.cumsum(found.z_counts) - np.cumsum(expected)).max() <= 1  # at an edge
@@ -109,7 +110,7 @@ def test_every_pair_is_counted_once(planted: tuple[SpikeTrains, np.ndarray]) -> 
     found = infer_tiled(trains, [(1, 4)], params(8))
     assert found.z_counts.sum() == N_UNITS * (N_UNITS - 1)
     assert (found.source != found.target).all()
-    assert np.abs(found.z).min() >= tiles.LEAST_Z
+    assert np.abs(found.score).min() >= tiles.LEAST_Z
 
 
 def test_the_same_whoever_computes_the_tiles(planted: tuple[SpikeTrains, np.ndarray]) -> None:

@@ -227,6 +227,11 @@ def traces(values: TimeUnitArray, interval_s: float, segments: Segments | None =
     return Traces(values, interval_s, whole if segments is None else segments)
 
 
+def counts_events(activity: Activity) -> bool:
+    """Whether these are spikes, or counts of them: traces of an integer type."""
+    return isinstance(activity, SpikeTrains) or activity.read(slice(0, 1)).dtype.kind in "bui"
+
+
 def as_spike_trains(activity: Activity) -> SpikeTrains:
     """Return spike counts as events, a row of the array being a tick; spike trains as they are.
 

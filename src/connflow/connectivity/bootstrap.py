@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
-from connflow.connectivity.activity import Activity, split_time
+from connflow.connectivity.activity import Activity, check_length, split_time
 from connflow.connectivity.estimate import Estimate
 from connflow.connectivity.moments import Moments
 from connflow.connectivity.params import ConnectivityParams
@@ -147,6 +147,7 @@ def _moments_of_blocks(
         )
     blocks: list[Moments] = []
     for segments in split_time(activity, N_BLOCKS):
+        check_length(activity.within(segments), past, 0)
         blocks.append(accumulate(activity.within(segments)).centred())
         _check_size(blocks[0])
     return blocks

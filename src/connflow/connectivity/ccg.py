@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.special import betainc, xlogy
 
 from connflow.blocks import MapBlocks
-from connflow.connectivity.activity import Activity, SpikeTrains, as_spike_trains
+from connflow.connectivity.activity import Activity, SpikeTrains, as_spike_trains, check_length
 from connflow.connectivity.estimate import Estimate
 from connflow.connectivity.events import correlograms
 from connflow.connectivity.pairwise import (
@@ -99,6 +99,7 @@ def infer_by_ccg(activity: Activity, params: ConnectivityParams, map_blocks: Map
     """
     trains = as_spike_trains(activity)
     first, last = delays_of(params, trains.interval_s)
+    check_length(trains, last, 0)
     weights = baseline_weights(first, last, BASELINE_SD_S / trains.interval_s)
     n_spikes = np.bincount(trains.units, minlength=trains.n_units)
     compute = partial(_tile, index_spikes(trains), weights, first, n_spikes)

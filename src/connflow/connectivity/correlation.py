@@ -3,7 +3,7 @@
 import numpy as np
 
 from connflow.blocks import MapBlocks
-from connflow.connectivity.activity import Activity, SpikeTrains, check_length
+from connflow.connectivity.activity import Activity, check_length, counts_events
 from connflow.connectivity.coincidences import expected_coincidences
 from connflow.connectivity.estimate import Estimate
 from connflow.connectivity.moments import accumulate_moments
@@ -35,7 +35,7 @@ def infer_by_correlation(
         z = z_of_extreme(log_two_sided(z), np.sign(z), len(kernels))
     delay_s = np.asarray(params.lags)[strongest] * activity.interval_s
     expected = None
-    if isinstance(activity, SpikeTrains):
+    if counts_events(activity):
         square = moments.feature_square[0]
         expected = expected_coincidences(sums.target_sum, sums.n_bins, square, np.ones(1))
     return Estimate(weight, z, delay_s, "Pearson correlation", expected=expected)

@@ -73,7 +73,7 @@ def impose_dale(
     Returns
     -------
     estimate : Estimate
-        Weight and z are 0 where they contradict the sign of their source.
+        Weight, its interval and z are 0 where weight or z contradict the sign of their source.
     significance : Significance
         p is 1 there, and the probability of a z so far on the sign's side elsewhere.
     signs : SourceSigns
@@ -85,7 +85,7 @@ def impose_dale(
     of the one asked for.
     """
     excites = signs.sign[:, None] > 0
-    contradicts = (estimate.z > 0) != excites
+    contradicts = ((estimate.z > 0) != excites) | (np.where(excites, -1, 1) * estimate.weight > 0)
     one_sided = [
         np.where(excites, one.null.p_above(one.z), one.null.p_below(one.z))
         for one in significance.comparisons
@@ -93,11 +93,15 @@ def impose_dale(
     p = np.max(one_sided, axis=0)
     p[contradicts] = 1
     np.fill_diagonal(p, 1)
-    return (
-        replace(
-            estimate,
-            weight=np.where(contradicts, 0, estimate.weight),
-            z=np.where(contradicts, 0, estimate.z),
-        ),
-        replace(significance, p=p, mask=significant(p, rate)),
+    kept = replace(
+        estimate,
+        weight=np.where(contradicts, 0, estimate.weight),
+        z=np.where(contradicts, 0, estimate.z),
     )
+    if estimate.weight_low is not None and estimate.weight_high is not None:
+        kept = replace(
+            kept,
+            weight_low=np.where(contradicts, 0, estimate.weight_low),
+            weight_high=np.where(contradicts, 0, estimate.weight_high),
+        )
+    return kept, replace(significance, p=p, mask=significant(p, rate))

@@ -183,9 +183,11 @@ def pose(changes: Changes, moments: Moments, ridge: float) -> Problem:
     gram = _bordered(moments.gram, moments.feature_sum[0], moments.n_bins)
     cross = np.concatenate([moments.target_sum[None], moments.cross[0]])
     square, total = np.diag(gram), gram[0]
-    if total.min() == 0:
+    if total.min() == 0 or moments.target_sum.min() == 0:
         raise InvalidInputError(
-            "connectivity: some units have no spikes that a later bin could follow; leave them out"
+            "connectivity: glm needs spikes of every unit that bins before and after could relate "
+            "to; some unit fires only at the very start or end; leave it out with "
+            "recording.exclude_units"
         )
     penalty = ridge * (square - total**2 / moments.n_bins)
     penalised = gram + np.diag(penalty)

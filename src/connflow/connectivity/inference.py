@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from connflow.blocks import TIME_BLOCK, MapBlocks, split
-from connflow.connectivity.activity import Activity, SpikeTrains
+from connflow.connectivity.activity import Activity, SpikeTrains, counts_events
 from connflow.connectivity.dale import SourceSigns, find_signs, impose_dale
 from connflow.connectivity.estimate import Estimate
 from connflow.connectivity.methods import METHODS, on_grid, resolve_method
@@ -68,8 +68,10 @@ def infer_connectivity(
             "edges of spikes without them, or leave units out with recording.exclude_units"
         )
     method = resolve_method(activity, params)
-    active = _varying_units(activity, unit_ids)
-    chosen = on_grid(activity.select(active), method, params)
+    _check_intervals(method, params)
+    gridded = on_grid(activity, method, params)  # which may cut the last spike of a unit
+    active = _varying_units(gridded, unit_ids)
+    chosen = gridded.select(active)
     estimate = _estimate(chosen, method, params, map_blocks)
     against = None
     if params.null_law in ("surrogate", "both"):
@@ -77,8 +79,8 @@ def infer_connectivity(
         against = against_surrogates(estimate.scores(), surrogate_z)
     if against is not None and params.null_law == "surrogate":
         estimate, against = replace(estimate, z=against, expected=None), None
-    is_spikes = isinstance(chosen, SpikeTrains)  # of which most pairs may meet never, or once
-    significance = assess(estimate.scores(), params, against, at_least_normal=is_spikes)
+    is_counts = counts_events(chosen)  # of which most pairs may meet never, or once
+    significance = assess(estimate.scores(), params, against, at_least_normal=is_counts)
     signs = find_signs(estimate.z, significance.comparisons[0].null.location)
     if params.dale:
         estimate, significance = impose_dale(
@@ -96,6 +98,16 @@ def infer_connectivity(
     }
     labelled = _label(estimate, significance, active, unit_ids).assign_attrs(attrs)
     return labelled.assign(_label_signs(signs, active, len(unit_ids)))
+
+
+def _check_intervals(method: str, params: ConnectivityParams) -> None:
+    asked = f"{method} with a lasso" if params.lasso and method == "lagged_regression" else method
+    if params.n_bootstrap and not (METHODS[method].has_intervals and asked == method):
+        known = ", ".join(name for name, one in METHODS.items() if one.has_intervals)
+        raise InvalidInputError(
+            f"connectivity.n_bootstrap: {asked} gives no intervals, they are for {known}; set it "
+            "to 0, or choose one of these"
+        )
 
 
 def _surrogate_z(
@@ -214,7 +226,7 @@ def _label(
             ),
             "mask": (
                 dims,
-                spread(significance.mask, False, np.bool_),
+                spread(significance.mask & (estimate.weight != 0), False, np.bool_),
                 {"long_name": "significant at the false discovery rate asked for"},
             ),
         },

@@ -41,13 +41,17 @@ def fit_elastic_net(moments: Moments, lasso: float, ridge: float) -> NDArray[np.
     2:183-202.
     """
     assert moments.gram is not None
-    scale = np.sqrt(np.diag(moments.gram))
+    scale = _or_inf(np.sqrt(np.diag(moments.gram)))  # still features get 0
     target_scale = np.sqrt(moments.target_square)
     c = moments.gram / scale[:, None] / scale
     c[np.diag_indices_from(c)] += ridge
-    r = moments.cross.reshape(len(c), -1) / scale[:, None] / target_scale
+    r = moments.cross.reshape(len(c), -1) / scale[:, None] / _or_inf(target_scale)
     b = _descend(c, r, lasso * np.abs(r).max(axis=0))
     return np.asarray((b / scale[:, None] * target_scale).reshape(moments.cross.shape))
+
+
+def _or_inf(scale: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.where(scale > 0, scale, np.inf)
 
 
 def _descend(

@@ -30,16 +30,19 @@ class Method:
         Kinds of activity that it takes.
     is_fine : bool
         Whether spike times are compared on the recording's own grid, rather than in bins of 1 ms.
+    has_intervals : bool
+        Whether `n_bootstrap` gives intervals of its weights.
     """
 
     estimate: Estimator
     reads: tuple[type[Activity], ...] = (SpikeTrains, Traces)
     is_fine: bool = False
+    has_intervals: bool = False
 
 
 METHODS: dict[str, Method] = {
-    "kernel_regression": Method(infer_by_kernel, is_fine=True),
-    "lagged_regression": Method(infer_by_lags),
+    "kernel_regression": Method(infer_by_kernel, is_fine=True, has_intervals=True),
+    "lagged_regression": Method(infer_by_lags, has_intervals=True),
     "ccg": Method(infer_by_ccg),
     "transfer_entropy": Method(infer_by_transfer_entropy),
     "tspe": Method(infer_by_tspe),

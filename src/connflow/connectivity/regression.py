@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from connflow.blocks import MapBlocks
-from connflow.connectivity.activity import Activity, SpikeTrains, check_length
+from connflow.connectivity.activity import Activity, check_length, counts_events
 from connflow.connectivity.bootstrap import with_intervals
 from connflow.connectivity.coincidences import Expected, expected_coincidences
 from connflow.connectivity.delays import find_delays
@@ -107,7 +107,7 @@ def _expected(
     heights: NDArray[np.number],
 ) -> Expected | None:
     """Return the coincidences by chance of kernels, (n_delays, n_kernels), with a feature each."""
-    if not isinstance(activity, SpikeTrains):
+    if not counts_events(activity):
         return None
     square = moments.feature_square[: heights.shape[1]].sum(axis=0)
     return expected_coincidences(n_events, moments.n_bins, square, heights.sum(axis=1))

@@ -13,7 +13,10 @@ LEAST_SHARE = 0.5
 """Fits that see influence in more than half of the pairs have taken the bulk for it."""
 
 LEAST_SPREAD = 0.8
-"""A bulk of z that is narrower has no law that could be fitted: it is that of a few events."""
+"""A bulk of z of counts that is narrower is that of few events, and says nothing of its tails."""
+
+LEAST_SPREAD_TO_FIT = 0.2
+"""The same of other activity, whose z is narrower than its standard error where it is smooth."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,8 +138,8 @@ def _choose_null(
         return normal_null(), f"normal, since {len(values)} values of z are too few to fit one"
     low, middle, high = np.percentile(values, [25, 50, 75])
     spread = float(high - low) / 1.349
-    if at_least_normal and spread < LEAST_SPREAD:
-        return normal_null(), "normal, since most pairs of units hardly ever meet"
+    if spread < (LEAST_SPREAD if at_least_normal else LEAST_SPREAD_TO_FIT):
+        return normal_null(), "normal, since z is nearly the same in most pairs"
     null = fit_null(*histogram(values))
     if null.share >= LEAST_SHARE:
         return null, "empirical"

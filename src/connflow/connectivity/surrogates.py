@@ -17,6 +17,8 @@ from connflow.connectivity.activity import Activity, SpikeTrains, Traces
 from connflow.connectivity.pairwise import z_of_extreme
 from connflow.errors import InvalidInputError
 
+_LEAST_VARIANCE = 0.01  # share of the mean over pairs, below which a pair's is that of no event
+
 
 def jittered(trains: SpikeTrains, jitter_s: float, rng: np.random.Generator) -> SpikeTrains:
     """Redraw each spike uniformly inside its own window of a fixed grid.
@@ -121,7 +123,8 @@ def against_surrogates(
     -----
     ``t = (z - mean) / (s sqrt(1 + 1 / n))`` over the n surrogates of a pair, where ``s^2`` is the
     pair's variance drawn towards that of all pairs as far as the pairs agree in it (moderated t,
-    ``n - 1 + d`` degrees of freedom); t is then turned into the normal score of the same p.
+    ``n - 1 + d`` degrees of freedom); t is then turned into the normal score of the same p. A pair
+    that meets in none of the surrogates has no variance there, and is given the mean of all.
 
     References
     ----------
@@ -131,7 +134,9 @@ def against_surrogates(
     n_surrogates = len(surrogate_z)
     off = ~np.eye(len(z), dtype=bool)
     values = np.asarray(surrogate_z, np.float64)[:, off]
-    variance = np.maximum(values.var(axis=0, ddof=1), 1e-12)
+    variance = values.var(axis=0, ddof=1)
+    mean = max(float(variance.mean()), 1e-12)
+    variance = np.where(variance < _LEAST_VARIANCE * mean, mean, variance)
     prior, strength = _common_variance(variance, n_surrogates - 1)
     freedom = n_surrogates - 1 + strength
     shared = 1.0 if np.isinf(strength) else strength / freedom

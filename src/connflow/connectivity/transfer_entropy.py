@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from connflow.blocks import MapBlocks
-from connflow.connectivity.activity import Activity, SpikeTrains, as_spike_trains
+from connflow.connectivity.activity import Activity, SpikeTrains, as_spike_trains, check_length
 from connflow.connectivity.estimate import Estimate
 from connflow.connectivity.pairwise import (
     Tile,
@@ -95,6 +95,7 @@ def infer_by_transfer_entropy(
     """
     trains = _binary(as_spike_trains(activity))
     delays = delays_of(params, trains.interval_s)
+    check_length(trains, delays[1], 0)
     margins = count_margins(trains, *delays)
     events = index_spikes(_with_histories(trains))
     compute = partial(_tile, events, margins, delays)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.special import erfcx, log_ndtr, ndtri_exp
 
 from connflow.blocks import MapBlocks, split
-from connflow.connectivity.activity import Activity, SpikeTrains, as_spike_trains
+from connflow.connectivity.activity import Activity, SpikeTrains, as_spike_trains, check_length
 from connflow.connectivity.estimate import Estimate
 from connflow.connectivity.pairwise import TILE_COUNTS, Tile, count_pairs, map_sources
 from connflow.connectivity.params import ConnectivityParams
@@ -83,6 +83,7 @@ def infer_by_tspe(
     """
     trains = as_spike_trains(activity)
     first = round(params.delay_min_s / trains.interval_s)
+    check_length(trains, round(params.delay_max_s / trains.interval_s), 0)
     filters = edge_filters(round(params.delay_max_s / trains.interval_s) + 1)
     n_spikes = _count_spikes(trains.units, trains.n_units)
     count = _counter(trains, n_spikes, filters.shape[1])

@@ -298,7 +298,7 @@ def shuffle_trials(counts: Trials, seed: int) -> Trials:
 
 def _count_trials(counts: Trials, interval_s: float, params: ConnectivityParams) -> int | None:
     n_trials, n_bins, n_units = counts.shape
-    rows = counts.reshape(-1, n_units).astype(np.float32)
+    rows = counts.reshape(-1, n_units)
     starts = np.arange(n_trials) * n_bins
     segments = np.stack([starts, starts + n_bins], axis=1).astype(np.int64)
     try:

@@ -25,7 +25,7 @@ from connflow.trials import TRIALS_VERSION, TrialsParams
 
 PINNED = {
     "network": "b87512a1ff6bbb6a",
-    "recording": "941c1af0c9ad22ef",
+    "recording": "e3ac16b9bf38019f",
     "binning": "b1dff983ef1020db",
     "calcium": "c61b26151ecab5d3",
     "deconvolution": "eeb5ace5e81e15dd",

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from connflow.params import StepParams
 
-RECORDING_VERSION = 1
+RECORDING_VERSION = 2
 
 
 class RecordingParams(StepParams):

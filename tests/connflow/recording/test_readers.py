@@ -108,6 +108,13 @@ def test_default_interval_runs_from_the_whole_second_to_just_after_the_last_spik
     assert recording.t_stop == np.nextafter(4399.0, np.inf)
 
 
+def test_declared_intervals_are_observed_to_their_end(write: Any) -> None:
+    times, intervals = [3.5, 12.0], [[3.0, 9.0], [11.0, 20.0]]
+    recording = read_spikes(write(spike_times=times, spike_units=[0, 0], intervals=intervals))
+    assert (recording.t_start, recording.t_stop) == (3.0, 20.0)
+    np.testing.assert_array_equal(recording.intervals, intervals)
+
+
 def test_parameters_clip_to_the_half_open_interval_and_count(write: Any, caplog: Any) -> None:
     uri = write(spike_times=[0.5, 1.0, 2.0, 3.0], spike_units=[0, 1, 0, 1], t_start=0.0, t_stop=9.0)
     recording = read_spikes(uri, t_start=1, t_stop=3)

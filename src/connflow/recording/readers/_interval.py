@@ -1,8 +1,9 @@
 """The observed interval of a spike recording, and the spikes outside it.
 
-Each edge of ``[t_start, t_stop)`` comes from the parameters, else from the file, else from the
-spikes. Spikes outside edges from the parameters are left out and counted; spikes outside edges
-from the file contradict it, which is an error.
+Each edge of ``[t_start, t_stop)`` comes from the parameters, else from the file, else from its
+intervals, if it names any, else from the spikes. Spikes outside edges from the parameters, or from
+intervals, are left out and counted; spikes outside edges that the file states contradict it, which
+is an error.
 """
 
 import logging
@@ -21,12 +22,15 @@ _Rows = NDArray[np.int64]
 
 
 def find_interval(
-    contents: Contents, params: RecordingParams, times: _Times
+    contents: Contents,
+    params: RecordingParams,
+    times: _Times,
+    gapless: NDArray[np.float64] | None = None,
 ) -> tuple[float, float]:
     """Return the interval of ascending spike times, in seconds.
 
-    Without an edge anywhere it starts at the whole second at or before the first spike and stops
-    at the smallest float above the last.
+    Without an edge anywhere it is that of the stretches without a gap; without these it starts at
+    the whole second at or before the first spike and stops at the smallest float above the last.
     """
     if times.size == 0:
         raise refuse(
@@ -38,9 +42,10 @@ def find_interval(
     t_start = _edge(contents, params, "t_start", times)
     t_stop = _edge(contents, params, "t_stop", times)
     if t_start is None:
-        t_start = _start_of(contents.name, times)
+        t_start = _start_of(contents.name, times) if gapless is None else float(gapless[0, 0])
     if t_stop is None:
-        t_stop = float(np.nextafter(times[-1], np.inf))
+        after = np.nextafter(times[-1], np.inf) if gapless is None else gapless[-1, 1]
+        t_stop = float(after)
     if t_stop <= t_start:
         raise refuse(
             contents.name,
@@ -103,10 +108,8 @@ def clip_spikes(
     return times[first:last], rows[first:last]
 
 
-def find_gapless(
-    contents: Contents, params: RecordingParams, interval: tuple[float, float]
-) -> NDArray[np.float64] | None:
-    """Return the file's stretches without a gap, cut to the interval; None if it names none."""
+def read_gapless(contents: Contents, params: RecordingParams) -> NDArray[np.float64] | None:
+    """Return the file's stretches without a gap, in seconds; None if it names none."""
     if "intervals" not in contents.arrays:
         return None
     stated = as_numbers(contents.name, "intervals", contents.arrays["intervals"], 2)
@@ -118,11 +121,20 @@ def find_gapless(
             f"expected rows of start and stop, ascending and disjoint, found shape {stated.shape}",
             "Write one row (start, stop) for each stretch without a gap",
         )
-    cut = np.clip(edges.reshape(-1, 2), *interval)
+    return edges.reshape(-1, 2)
+
+
+def cut_gapless(
+    name: str, gapless: NDArray[np.float64] | None, interval: tuple[float, float]
+) -> NDArray[np.float64] | None:
+    """Return what of the stretches lies in the interval."""
+    if gapless is None:
+        return None
+    cut = np.clip(gapless, *interval)
     kept = cut[cut[:, 1] > cut[:, 0]]
     if len(kept) == 0:
         raise refuse(
-            contents.name,
+            name,
             "intervals",
             f"none of them lies in [{interval[0]:.9g}, {interval[1]:.9g}) s",
             "Correct intervals, recording.t_start or recording.t_stop",

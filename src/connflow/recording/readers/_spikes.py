@@ -14,9 +14,10 @@ from connflow.recording.params import RecordingParams
 from connflow.recording.readers._contents import Contents, Notes, refuse
 from connflow.recording.readers._interval import (
     clip_spikes,
+    cut_gapless,
     drop_outside,
-    find_gapless,
     find_interval,
+    read_gapless,
 )
 from connflow.recording.readers._units import (
     as_numbers,
@@ -59,9 +60,10 @@ def build_spikes(contents: Contents, params: RecordingParams) -> SpikeRecording:
     notes: Notes = {}
     kept_spikes = _put_in_order(contents, params, times, rows, kept_spikes, notes)
     times, rows = times[kept_spikes], (np.cumsum(keep) - 1)[rows[kept_spikes]]
-    t_start, t_stop = find_interval(contents, params, times)
+    stated = read_gapless(contents, params)
+    t_start, t_stop = find_interval(contents, params, times, stated)
     times, rows = clip_spikes(contents.name, times, rows, (t_start, t_stop), notes)
-    gapless = find_gapless(contents, params, (t_start, t_stop))
+    gapless = cut_gapless(contents.name, stated, (t_start, t_stop))
     times, rows = drop_outside(contents.name, times, rows, gapless, notes)
     times, rows = _single(contents.name, params, times, rows, unit_ids[keep], notes)
     units = make_unit_table(contents, unit_ids, keep)

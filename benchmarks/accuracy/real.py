@@ -375,8 +375,8 @@ def _describe_edges(rows: list[dict[str, Any]]) -> Iterator[str]:
         "**Edges on recordings without known wiring**, at a false discovery rate of 5 %, beside "
         f"those on {N_SURROGATES} surrogates of the same recording (mean, largest). An edge here "
         "is a statistical influence among the recorded units, not a synapse. What is slower than "
-        "the jitter, such as common changes of rate, stays in jittered surrogates, and of a synapse "
-        "the part that the jitter smears: their edges are no count of the false ones.\n"
+        "the jitter, such as common changes of rate, stays in jittered surrogates, and of synapses "
+        "what the jitter smears: their edges are no count of the false ones.\n"
     )
     head = ("recording", "method", "pairs", "edges", "on surrogates", "surrogate")
     cells = [

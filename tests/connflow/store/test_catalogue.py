@@ -8,7 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from connflow.connectivity import CONNECTIVITY_VERSION
 from connflow.errors import ArtifactNotFoundError, InvalidInputError
+from connflow.recording import RECORDING_VERSION
+from connflow.recording.network import NETWORK_VERSION
 from connflow.store import Store, drop_bytes
 from connflow.store import catalogue as catalogue_module
 from connflow.store.catalogue import is_stale_code, resolve
@@ -224,9 +227,10 @@ def test_stale_code_is_another_digest_at_todays_version(local_store):
 
 
 def test_a_step_of_two_versions_knows_both():
-    assert is_stale_code("recording", 1, "f" * 64)
-    assert is_stale_code("connectivity", 2, "f" * 64)
-    assert not is_stale_code("connectivity", 1, "f" * 64)
+    for version in {NETWORK_VERSION, RECORDING_VERSION}:
+        assert is_stale_code("recording", version, "f" * 64)
+    assert is_stale_code("connectivity", CONNECTIVITY_VERSION, "f" * 64)
+    assert not is_stale_code("connectivity", CONNECTIVITY_VERSION - 1, "f" * 64)
 
 
 def test_rows_come_oldest_first(local_store):

@@ -120,6 +120,8 @@ def simulate_with_nest(params: NetworkParams) -> SpikeRecording:
     )
 
 
+_SLOW = ("both", "glm")  # each takes many times as long as the others
+
 BRUNEL = NetworkParams(
     n_units=500,
     duration_s=60.0,
@@ -172,7 +174,7 @@ CASES: dict[str, Case] = {
         _BRUNEL_TEXT,
         _longer(BRUNEL, 200.0),
         reach={"precision_at_density": 0.99},
-        skip=("both", "glm"),
+        skip=_SLOW,
         cpu_s=150,
     ),
     "brunel500-nest-60s": Case(
@@ -181,7 +183,7 @@ CASES: dict[str, Case] = {
         BRUNEL,
         simulate=simulate_with_nest,
         reach={"precision_at_density": 0.92},
-        skip=("both", "glm"),
+        skip=_SLOW,
         cpu_s=100,
     ),
     "n300-30min": Case(
@@ -203,7 +205,7 @@ CASES: dict[str, Case] = {
         "500 units at 5 Hz (weights 0.62 mV, delays of 1 to 3 ms), of which a random half is "
         "recorded; the unseen half acts as common input.",
         NetworkParams(n_units=500, duration_s=1800.0, weight_mean_mv=0.62, observed_fraction=0.5),
-        skip=("both", "glm"),
+        skip=_SLOW,
         cpu_s=100,
     ),
     "n500-seen20-30min": Case(
@@ -260,7 +262,7 @@ CASES: dict[str, Case] = {
         "asynchronous.",
         HETEROGENEOUS,
         reach={"average_precision": 0.70},
-        skip=("both", "glm"),
+        skip=_SLOW,
         cpu_s=600,
     ),
     "n1000-1h": Case(
@@ -268,7 +270,7 @@ CASES: dict[str, Case] = {
         "The same for an hour.",
         _longer(HETEROGENEOUS, 3600.0),
         reach={"average_precision": 0.90},
-        skip=("both", "glm"),
+        skip=_SLOW,
         cpu_s=1500,
     ),
     "culture1000-1h": Case(

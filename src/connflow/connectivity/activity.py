@@ -229,7 +229,7 @@ def traces(values: TimeUnitArray, interval_s: float, segments: Segments | None =
 
 def counts_events(activity: Activity) -> bool:
     """Whether these are spikes, or counts of them: traces of an integer type."""
-    return isinstance(activity, SpikeTrains) or activity.read(slice(0, 1)).dtype.kind in "bui"
+    return isinstance(activity, SpikeTrains) or _is_integer(activity.read(slice(0, 1)))
 
 
 def as_spike_trains(activity: Activity) -> SpikeTrains:
@@ -252,10 +252,14 @@ def as_spike_trains(activity: Activity) -> SpikeTrains:
     return SpikeTrains(ticks, units, activity.n_units, activity.interval_s, activity.segments)
 
 
+def _is_integer(values: NDArray[np.generic]) -> bool:
+    return values.dtype.kind in "bui"
+
+
 def _events_of(
     counts: NDArray[np.generic], start: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    if counts.dtype.kind not in "bui" or bool(np.any(counts.astype(np.int64) < 0)):
+    if not _is_integer(counts) or bool(np.any(counts.astype(np.int64) < 0)):
         raise InvalidInputError(
             f"connectivity: this method reads spikes, or counts of spikes as integers of at least "
             f"0; these traces are {counts.dtype}. Choose a method that reads traces"

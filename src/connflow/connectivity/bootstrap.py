@@ -147,8 +147,9 @@ def _moments_of_blocks(
         )
     blocks: list[Moments] = []
     for segments in split_time(activity, N_BLOCKS):
-        check_length(activity.within(segments), past, 0)
-        blocks.append(accumulate(activity.within(segments)).centred())
+        block = activity.within(segments)
+        check_length(block, past, 0)
+        blocks.append(accumulate(block).centred())
         _check_size(blocks[0])
     return blocks
 

@@ -7,12 +7,42 @@ is a Poisson variable of small mean, whose z-score is beyond 6 where a normal on
 import numpy as np
 from numpy.typing import NDArray
 
+from connflow.connectivity.activity import Activity, counts_events
+from connflow.connectivity.moments import Moments
+
 Array = NDArray[np.float64]
 
 Expected = tuple[Array, Array]
 """By source, and by target: their product is what a pair has by chance."""
 
 _SMALL = 1e-3  # of (k - m) / m, below which the deviance is summed as a series
+
+
+def centre(
+    activity: Activity, sums: Moments, heights: NDArray[np.number]
+) -> tuple[Moments, Expected | None]:
+    """Centre the moments of an activity, and say what coincidences its spikes have by chance.
+
+    Parameters
+    ----------
+    activity : Activity
+    sums : Moments
+        Of it, not centred.
+    heights : (n_delays, n_kernels)
+        Kernels of the first features, which are tested together.
+
+    Returns
+    -------
+    moments : Moments
+    expected : Expected or None
+        None if the activity is no count of spikes.
+    """
+    moments = sums.centred()
+    if not counts_events(activity):
+        return moments, None
+    square = moments.feature_square[: heights.shape[1]].sum(axis=0)
+    n_spikes, by_delay = sums.target_sum, heights.sum(axis=1)
+    return moments, expected_coincidences(n_spikes, sums.n_bins, square, by_delay)
 
 
 def expected_coincidences(

@@ -3,8 +3,8 @@
 import numpy as np
 
 from connflow.blocks import MapBlocks
-from connflow.connectivity.activity import Activity, check_length, counts_events
-from connflow.connectivity.coincidences import expected_coincidences
+from connflow.connectivity.activity import Activity, check_length
+from connflow.connectivity.coincidences import centre
 from connflow.connectivity.estimate import Estimate
 from connflow.connectivity.moments import accumulate_moments
 from connflow.connectivity.pairwise import log_two_sided, z_of_extreme
@@ -24,7 +24,7 @@ def infer_by_correlation(
     kernels = [(lag, lag) for lag in params.lags]
     check_length(activity, max(params.lags), 0)
     sums = accumulate_moments(activity, kernels, with_gram=False, map_blocks=map_blocks)
-    moments = sums.centred()
+    moments, expected = centre(activity, sums, np.eye(1))  # by chance, each lag has as many
     scale = np.sqrt(moments.feature_square[:, :, None] * moments.target_square)
     r = np.clip(moments.cross / np.where(scale > 0, scale, np.inf), -1, 1)
     strongest = np.abs(r).argmax(axis=0)
@@ -34,8 +34,4 @@ def infer_by_correlation(
     if len(kernels) > 1:
         z = z_of_extreme(log_two_sided(z), np.sign(z), len(kernels))
     delay_s = np.asarray(params.lags)[strongest] * activity.interval_s
-    expected = None
-    if counts_events(activity):
-        square = moments.feature_square[0]
-        expected = expected_coincidences(sums.target_sum, sums.n_bins, square, np.ones(1))
     return Estimate(weight, z, delay_s, "Pearson correlation", expected=expected)

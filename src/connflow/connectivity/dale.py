@@ -85,7 +85,7 @@ def impose_dale(
     of the one asked for.
     """
     excites = signs.sign[:, None] > 0
-    contradicts = ((estimate.z > 0) != excites) | (np.where(excites, -1, 1) * estimate.weight > 0)
+    contradicts = ((estimate.z > 0) != excites) | (signs.sign[:, None] * estimate.weight < 0)
     one_sided = [
         np.where(excites, one.null.p_above(one.z), one.null.p_below(one.z))
         for one in significance.comparisons

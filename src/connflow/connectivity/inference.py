@@ -74,11 +74,11 @@ def infer_connectivity(
     chosen = gridded.select(active)
     estimate = _estimate(chosen, method, params, map_blocks)
     against = None
-    if params.null_law in ("surrogate", "both"):
-        surrogate_z = _surrogate_z(chosen, method, params, estimate, map_blocks)
-        against = against_surrogates(estimate.scores(), surrogate_z)
-    if against is not None and params.null_law == "surrogate":
-        estimate, against = replace(estimate, z=against, expected=None), None
+    if params.null_law == "both":
+        against = _z_against_surrogates(chosen, method, params, estimate, map_blocks)
+    if params.null_law == "surrogate":
+        z = _z_against_surrogates(chosen, method, params, estimate, map_blocks)
+        estimate = replace(estimate, z=z, expected=None)
     is_counts = counts_events(chosen)  # of which most pairs may meet never, or once
     significance = assess(estimate.scores(), params, against, at_least_normal=is_counts)
     signs = find_signs(estimate.z, significance.comparisons[0].null.location)
@@ -101,23 +101,24 @@ def infer_connectivity(
 
 
 def _check_intervals(method: str, params: ConnectivityParams) -> None:
-    asked = f"{method} with a lasso" if params.lasso and method == "lagged_regression" else method
-    if params.n_bootstrap and not (METHODS[method].has_intervals and asked == method):
-        known = ", ".join(name for name, one in METHODS.items() if one.has_intervals)
-        raise InvalidInputError(
-            f"connectivity.n_bootstrap: {asked} gives no intervals, they are for {known}; set it "
-            "to 0, or choose one of these"
-        )
+    is_lasso = method == "lagged_regression" and params.lasso > 0
+    if params.n_bootstrap == 0 or (METHODS[method].has_intervals and not is_lasso):
+        return
+    known = ", ".join(name for name, one in METHODS.items() if one.has_intervals)
+    raise InvalidInputError(
+        f"connectivity.n_bootstrap: {method}{' with a lasso' if is_lasso else ''} gives no "
+        f"intervals, they are for {known}; set it to 0, or choose one of these"
+    )
 
 
-def _surrogate_z(
+def _z_against_surrogates(
     activity: Activity,
     method: str,
     params: ConnectivityParams,
     estimate: Estimate,
     map_blocks: MapBlocks,
-) -> NDArray[np.float32]:
-    """Return the scores of surrogates of an activity, (n_surrogates, n_units, n_units)."""
+) -> NDArray[np.float64]:
+    """Return every pair's score against those that it has in surrogates of the activity."""
     rng = np.random.default_rng(params.seed)
     learned = estimate.notes.get("kernel_heights")  # the same kernel for all
     same = params.model_copy(update={"n_bootstrap": 0, "kernel_heights": learned})
@@ -130,7 +131,7 @@ def _surrogate_z(
             else shifted(activity, rng)
         )
         surrogate_z[k] = _estimate(surrogate, method, same, map_blocks).scores()
-    return surrogate_z
+    return against_surrogates(estimate.scores(), surrogate_z)
 
 
 def _estimate(

@@ -57,11 +57,11 @@ class Null:
 
     def p_below(self, z: NDArray[np.floating]) -> Array:
         """Return the probability of a z as low as this or lower."""
-        return np.exp(_log_tail(-z, -self.z[::-1], self.log_below[::-1]))
+        return np.exp(self._log_p_below(z))
 
     def p_above(self, z: NDArray[np.floating]) -> Array:
         """Return the probability of a z as high as this or higher."""
-        return np.exp(_log_tail(z, self.z, self.log_above))
+        return np.exp(self._log_p_above(z))
 
     def widened(self, other: Self) -> Self:
         """Return this null with tails nowhere lighter than those of another."""
@@ -69,11 +69,15 @@ class Null:
         return replace(
             self,
             z=z,
-            log_below=np.maximum(
-                *(_log_tail(-z, -n.z[::-1], n.log_below[::-1]) for n in (self, other))
-            ),
-            log_above=np.maximum(*(_log_tail(z, n.z, n.log_above) for n in (self, other))),
+            log_below=np.maximum(self._log_p_below(z), other._log_p_below(z)),
+            log_above=np.maximum(self._log_p_above(z), other._log_p_above(z)),
         )
+
+    def _log_p_below(self, z: NDArray[np.floating]) -> Array:
+        return _log_tail(-z, -self.z[::-1], self.log_below[::-1])
+
+    def _log_p_above(self, z: NDArray[np.floating]) -> Array:
+        return _log_tail(z, self.z, self.log_above)
 
     def p_values(self, z: NDArray[np.floating]) -> Array:
         """Return two-sided p-values: twice the smaller tail."""

@@ -94,7 +94,7 @@ class ConnectivityParams(StepParams):
     null_law: Literal["empirical", "surrogate", "both", "normal"] = Field(
         "empirical",
         description="What z is compared with for p-values. empirical: the bulk of z itself. "
-        "surrogate: the same pair in surrogate data. both: a pair must stand out of either. "
+        "surrogate: the same pair in surrogate data. both: a pair must stand out of both. "
         "normal: the standard normal.",
     )
     n_surrogates: int = Field(

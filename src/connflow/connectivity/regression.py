@@ -3,18 +3,17 @@
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
 from connflow.blocks import MapBlocks
-from connflow.connectivity.activity import Activity, check_length, counts_events
+from connflow.connectivity.activity import Activity, check_length
 from connflow.connectivity.bootstrap import with_intervals
-from connflow.connectivity.coincidences import Expected, expected_coincidences
+from connflow.connectivity.coincidences import centre
 from connflow.connectivity.delays import find_delays
 from connflow.connectivity.estimate import Estimate
 from connflow.connectivity.kernels import choose_kernels
 from connflow.connectivity.lasso import fit_elastic_net
 from connflow.connectivity.least_squares import solve
-from connflow.connectivity.moments import Moments, accumulate_moments
+from connflow.connectivity.moments import accumulate_moments
 from connflow.connectivity.params import ConnectivityParams
 from connflow.connectivity.profiles import profile_moments
 
@@ -42,10 +41,8 @@ def infer_by_kernel(
     kernels = choose_kernels(activity, params, map_blocks)
     heights = kernels.heights
     sums = profile_moments(activity, heights, map_blocks)
-    n_events = sums.target_sum
-    moments = sums.centred()
+    moments, expected = centre(activity, sums, heights[:, :1])
     del sums  # with many units it is large
-    expected = _expected(activity, n_events, moments, heights[:, :1])
     solution = solve(moments, params.ridge, overwrite=True)
     area = heights[:, 0].sum()
     weight = solution.b[0] * area
@@ -81,10 +78,8 @@ def infer_by_lags(
     lags = [(lag, lag) for lag in params.lags]
     check_length(activity, max(params.lags), len(lags))
     sums = accumulate_moments(activity, lags, with_gram=True, map_blocks=map_blocks)
-    n_events = sums.target_sum
-    moments = sums.centred()
+    moments, expected = centre(activity, sums, np.eye(len(lags)))
     del sums
-    expected = _expected(activity, n_events, moments, np.eye(len(lags)))
     sparse = fit_elastic_net(moments, params.lasso, params.ridge) if params.lasso else None
     solution = solve(moments, params.ridge, overwrite=True)
     z = np.stack([solution.z(f) for f in range(len(lags))])
@@ -98,16 +93,3 @@ def infer_by_lags(
         max(params.lags),
         params,
     )
-
-
-def _expected(
-    activity: Activity,
-    n_events: NDArray[np.float64],
-    moments: Moments,
-    heights: NDArray[np.number],
-) -> Expected | None:
-    """Return the coincidences by chance of kernels, (n_delays, n_kernels), with a feature each."""
-    if not counts_events(activity):
-        return None
-    square = moments.feature_square[: heights.shape[1]].sum(axis=0)
-    return expected_coincidences(n_events, moments.n_bins, square, heights.sum(axis=1))

@@ -25,7 +25,7 @@ def find_interval(
     contents: Contents,
     params: RecordingParams,
     times: _Times,
-    gapless: NDArray[np.float64] | None = None,
+    gapless: NDArray[np.float64] | None,
 ) -> tuple[float, float]:
     """Return the interval of ascending spike times, in seconds.
 

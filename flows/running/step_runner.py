@@ -7,11 +7,12 @@ end of the attempt, and what follows is decided in the flow's process, which kno
 """
 
 import asyncio
+import concurrent.futures
 import random
 import threading
 import time
 from collections.abc import Iterable
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, wait
 from contextlib import ExitStack
 from contextvars import copy_context
 from functools import partial
@@ -120,6 +121,15 @@ class StepRunner(ThreadPoolTaskRunner[Any]):
             self._under_way.add(future)
         return future
 
+    def fetch(self, future: Future[Any]) -> concurrent.futures.Future[State[Any]]:
+        """Have the state that an attempt ends in brought here.
+
+        Dask brings what several futures hold in one message, so nobody may give up waiting for his:
+        a time limit of `Future.result` that ends just then takes the states of the others away.
+        """
+        state = self.client.gather(future, asynchronous=True)
+        return asyncio.run_coroutine_threadsafe(state, self.client.loop.asyncio_loop)
+
     def restart(self, worker: Worker) -> None:
         """End a worker process, whatever it is doing; its nanny starts another."""
         try:
@@ -210,13 +220,9 @@ class _Attempts:
         """Wait for the state that an attempt ends in, with an eye on its worker and the clock."""
         limit = self._needs.time_limit_s or float("inf")
         began, was_here = time.monotonic(), True
-        while True:
-            try:
-                return cast(State[Any], future.result(timeout=WATCH_S))
-            except TimeoutError as error:
-                if future.status == "error":  # one of the worker's own
-                    raise ClusterError(repr(error)) from error
-                is_here = worker.address in self._runner.slots.workers()
+        state = self._runner.fetch(future)
+        while not wait([state], timeout=WATCH_S).done:
+            is_here = worker.address in self._runner.slots.workers()
             if is_here and time.monotonic() - began > limit:
                 self._runner.client.cancel([future], force=True)
                 return self._stop(worker, limit)
@@ -224,6 +230,7 @@ class _Attempts:
                 self._runner.client.cancel([future], force=True)
                 return self._after_loss(self._runner.cluster.why_left(worker.name))
             was_here = is_here
+        return state.result()
 
     def _stop(self, worker: Worker, limit: float) -> State[Any]:
         """End the worker of a step that has exceeded its time limit."""

@@ -10,6 +10,7 @@ from prefect import flow
 from connflow.errors import InvalidInputError, StepTimeLimitError
 from connflow.params import StepParams
 from connflow.store import ArtifactRef
+from flows.running import step_runner
 from flows.running.runner import run_on
 from tasks._step import step
 
@@ -100,3 +101,23 @@ def test_bad_input_is_not_retried_and_what_follows_does_not_run(profile_of, tmp_
     assert isinstance(states[0][2], InvalidInputError)
     assert "these values do not do" in str(states[0][2])
     assert "Upstream task run" in states[1][1]
+
+
+@flow(name="abreast", persist_result=False)
+def abreast(n_acts, profile, store):
+    """Do acts beside each other; return the names of their final states."""
+    with run_on(profile, store):
+        futures = [act.submit(None, ActParams(index=index)) for index in range(n_acts)]
+        for future in futures:
+            future.wait()
+        return [future.state.name for future in futures]
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_a_look_at_one_step_takes_nothing_from_those_that_end_beside_it(
+    profile_of, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(step_runner, "WATCH_S", 0.002)  # a look in the midst of every fetch
+    workers = {"n_workers": 2, "threads_per_worker": 4}
+    profile = profile_of(cluster_kwargs=workers, steps_per_worker=4)
+    assert set(abreast(60, profile, str(tmp_path / "store"))) == {"Completed"}

@@ -6,7 +6,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -119,9 +119,15 @@ class Files:
             self.fs.pipe_file(path, content, mode="create")
         except OSError as error:
             if isinstance(error, FileExistsError) or "PreconditionFailed" in str(error):
-                return self.read(path) == content  # ours, where the answer to it was lost
+                return self._holds(path, content)  # ours, where the answer to it was lost
             raise
         return True
+
+    def _holds(self, path: str, content: bytes) -> bool:
+        try:
+            return self.read(path) == content
+        except FileNotFoundError:  # who had it has removed it since
+            return False
 
     @_reaching
     def upload(self, folder: Path, target: str) -> None:
@@ -133,7 +139,7 @@ class Files:
     def remove(self, path: str) -> None:
         """Remove a file or a folder with all that is in it; nothing there is fine."""
         if not self.is_local:
-            if self.fs.exists(path):
+            with suppress(FileNotFoundError):
                 self.fs.rm(path, recursive=True)
         elif Path(path).is_dir():
             shutil.rmtree(path, ignore_errors=True)

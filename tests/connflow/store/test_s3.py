@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -33,18 +34,14 @@ def objects(root):
 
 def together(n_threads, work):
     """Call `work(i)` in threads that begin at the same time; return what they return."""
-    barrier, results = threading.Barrier(n_threads), {}
+    barrier = threading.Barrier(n_threads)
 
     def begin(i):
         barrier.wait()
-        results[i] = work(i)
+        return work(i)
 
-    threads = [threading.Thread(target=begin, args=(i,)) for i in range(n_threads)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return [results[i] for i in range(n_threads)]
+    with ThreadPoolExecutor(n_threads) as pool:
+        return list(pool.map(begin, range(n_threads)))
 
 
 def make_under_claim(store, value, seconds=0.5):
@@ -171,6 +168,17 @@ def test_one_of_many_computes_where_the_endpoint_arbitrates(enter_s3):
     root = enter_s3("moto")
     computed = together(4, lambda i: make_under_claim(Store(root), float(i)))
     assert computed.count(True) == 1
+
+
+def test_claims_given_up_all_the_time_stop_nobody(s3_store):
+    def claim_again_and_again(i):
+        for _ in range(5):
+            with Store(s3_store).claim(REF):  # nothing is made, so that the next has to try
+                pass
+
+    together(6, claim_again_and_again)
+    with Store(s3_store).claim(REF) as is_ours:
+        assert is_ours
 
 
 def test_two_at_once_compute_at_most_twice_and_never_mix(s3_store):

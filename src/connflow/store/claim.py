@@ -97,7 +97,7 @@ def _acquire(
     while not is_made():
         if files.write_new(path, _content(token)):
             return True
-        held = _read(files, path)
+        held = files.read_if_there(path)
         if held != seen:
             seen, seen_at = held, time.monotonic()
         if held and (is_dead(held) or time.monotonic() - seen_at > STALE_AFTER_S):
@@ -129,14 +129,7 @@ def _release(files: Files, path: str, token: Token) -> None:
 
 
 def _is_ours(files: Files, path: str, token: Token) -> bool:
-    return str(token["id"]).encode() in _read(files, path)
-
-
-def _read(files: Files, path: str) -> bytes:
-    try:
-        return files.read(path)
-    except FileNotFoundError:
-        return b""
+    return str(token["id"]).encode() in files.read_if_there(path)
 
 
 def is_dead(content: bytes) -> bool:
@@ -158,7 +151,7 @@ def is_dead(content: bytes) -> bool:
 def break_claim(files: Files, path: str, seen: bytes) -> None:
     """Remove a claim that nobody renews; of several who try, one removes this very claim."""
     if not files.is_local:
-        if _read(files, path) == seen:
+        if files.read_if_there(path) == seen:
             files.remove(path)
         return
     grave = Path(f"{path}.{uuid.uuid4().hex}")

@@ -88,6 +88,13 @@ class Files:
         assert isinstance(content, bytes)
         return content
 
+    def read_if_there(self, path: str) -> bytes:
+        """Return the content of a file, nothing if somebody has removed it."""
+        try:
+            return self.read(path)
+        except FileNotFoundError:
+            return b""
+
     @_reaching
     def write(self, path: str, content: bytes) -> None:
         """Write a file in one move: readers see the old content or the new."""
@@ -119,15 +126,9 @@ class Files:
             self.fs.pipe_file(path, content, mode="create")
         except OSError as error:
             if isinstance(error, FileExistsError) or "PreconditionFailed" in str(error):
-                return self._holds(path, content)  # ours, where the answer to it was lost
+                return self.read_if_there(path) == content  # ours, where the answer to it was lost
             raise
         return True
-
-    def _holds(self, path: str, content: bytes) -> bool:
-        try:
-            return self.read(path) == content
-        except FileNotFoundError:  # who had it has removed it since
-            return False
 
     @_reaching
     def upload(self, folder: Path, target: str) -> None:

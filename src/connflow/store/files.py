@@ -4,6 +4,7 @@ import errno
 import functools
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -18,6 +19,9 @@ from connflow.store.environment import node_name
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+_CONFLICT_PAUSES_S = (0.1, 0.3, 1.0, 3.0)
+"""Before a conditional put is sent again that S3 left undecided: the name was being removed."""
 
 
 def _reaching(method: "Callable[Concatenate[Files, P], R]") -> "Callable[Concatenate[Files, P], R]":
@@ -122,13 +126,18 @@ class Files:
     def _put_new(self, path: str, content: bytes) -> bool:
         if self.fs.exists(path):
             return False
-        try:
-            self.fs.pipe_file(path, content, mode="create")
-        except OSError as error:
-            if isinstance(error, FileExistsError) or "PreconditionFailed" in str(error):
-                return self.read_if_there(path) == content  # ours, where the answer to it was lost
-            raise
-        return True
+        for pause_s in (*_CONFLICT_PAUSES_S, None):
+            try:
+                self.fs.pipe_file(path, content, mode="create")
+            except OSError as error:
+                if isinstance(error, FileExistsError) or "PreconditionFailed" in str(error):
+                    break
+                if pause_s is None or "ConditionalRequestConflict" not in str(error):
+                    raise
+                time.sleep(pause_s)
+            else:
+                return True
+        return self.read_if_there(path) == content  # ours, where the answer to it was lost
 
     @_reaching
     def upload(self, folder: Path, target: str) -> None:

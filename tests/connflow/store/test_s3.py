@@ -142,6 +142,44 @@ def test_claim_that_was_sent_twice_is_ours(s3_store, monkeypatch):
     assert objects(s3_store) == {}
 
 
+def conflict(monkeypatch, store, n_times):
+    """Let the first conditional puts be answered as S3 does while the name is being removed."""
+    from botocore.exceptions import ClientError
+    from s3fs.errors import translate_boto_error
+
+    put, refused = store.files.fs.pipe_file, []
+    answer = ClientError(
+        {"Error": {"Code": "ConditionalRequestConflict", "Message": "Try again."}}, "PutObject"
+    )
+
+    def refuse(path, content, **options):
+        if len(refused) < n_times:
+            refused.append(path)
+            raise translate_boto_error(answer)
+        put(path, content, **options)
+
+    monkeypatch.setattr(store.files.fs, "pipe_file", refuse)
+    return refused
+
+
+def test_put_that_s3_leaves_undecided_is_sent_again(s3_store, monkeypatch):
+    store = Store(s3_store)
+    refused = conflict(monkeypatch, store, 2)
+    assert store.files.write_new(store.files.join("one"), b"first")
+    assert len(refused) == 2
+    assert objects(s3_store) == {"one": b"first"}
+
+
+def test_put_that_stays_undecided_is_an_error(s3_store, monkeypatch):
+    monkeypatch.setattr("connflow.store.files._CONFLICT_PAUSES_S", (0.0, 0.0))
+    store = Store(s3_store)
+    refused = conflict(monkeypatch, store, 99)
+    with pytest.raises(OSError, match="ConditionalRequestConflict"):
+        store.files.write_new(store.files.join("one"), b"first")
+    assert len(refused) == 3
+    assert objects(s3_store) == {}
+
+
 def test_second_waits_for_the_first_and_reuses(s3_store):
     told, first_has_it = [], threading.Event()
     done = []

@@ -1,9 +1,11 @@
 """Many fits of changepoints at once: sessions, bins, regions, numbers of states, surrogates."""
 
+from collections import Counter
 from collections.abc import Iterator
+from typing import Annotated, Self
 
 from prefect import flow
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from connflow.changepoint import BatchParams, ChangepointParams, FitGrid, PageParams
 from connflow.errors import InvalidInputError, first_line
@@ -24,7 +26,7 @@ class ChangepointBatchParams(StepParams):
 
     recording: RecordingParams = RecordingParams()
     trials: TrialsParams = TrialsParams()
-    bin_sizes_s: tuple[float, ...] = Field(
+    bin_sizes_s: tuple[Annotated[float, Field(gt=0)], ...] = Field(
         (), description="Bin widths that are gone through, s; that of trials alone if empty."
     )
     grid: FitGrid = FitGrid()
@@ -33,6 +35,11 @@ class ChangepointBatchParams(StepParams):
         100, ge=1, description="Fits that a task makes, and keeps, together."
     )
     report: PageParams = PageParams(title="Changepoints of many fits")
+
+    @model_validator(mode="after")
+    def _check_grid(self) -> Self:
+        self.grid.settings(self.changepoint)
+        return self
 
 
 @flow(name="infer-changepoint-batch", persist_result=False)
@@ -53,6 +60,7 @@ def infer_changepoint_batch(
         store: Root of the artifact store; `$CONNFLOW_STORE` or `./store` if None.
     """  # Google's style, unlike elsewhere: from it Prefect takes the descriptions in the run form
     with run_on(profile, store) as run:
+        _check_names(sessions)
         assert isinstance(run, Run), "a batch has no plan: what it fits depends on what can be read"
         submitted = [
             (session.label, make_trials(run, session, params.recording, cut))
@@ -72,6 +80,15 @@ def infer_changepoint_batch(
         page = params.report.model_copy(update={"failures": failures | lost})
         report = write_batch_report.submit(tuple(ref for _, ref in done), page)
         return run.finish({"trials": made[0][1], BATCH: done[0][1], "report": report})
+
+
+def _check_names(sessions: list[Session]) -> None:
+    times = Counter(session.label for session in sessions)
+    if several := [name for name, n in times.items() if n > 1]:
+        raise InvalidInputError(
+            f"{times[several[0]]} sessions are called {several[0]}, so that their fits could not "
+            "be told apart; give each a name of its own (name, in the list for --sessions)"
+        )
 
 
 def _cuts(params: ChangepointBatchParams) -> list[TrialsParams]:
@@ -100,7 +117,7 @@ def divide_fits(
     made: list[tuple[str, ArtifactRef]], params: ChangepointBatchParams
 ) -> Iterator[tuple[tuple[ArtifactRef, ...], BatchParams]]:
     """Yield the trials and the settings of each task, in an order that new sessions only extend."""
-    settings = list(params.grid.settings(params.changepoint))
+    settings = params.grid.settings(params.changepoint)
     fits = [(place, one) for place in range(len(made)) for one in settings]
     for start in range(0, len(fits), params.fits_per_task):
         part = fits[start : start + params.fits_per_task]

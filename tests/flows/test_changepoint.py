@@ -20,7 +20,8 @@ from tests.connflow.changepoint.lab import simulate
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
-QUICK = {"n_states": 3, "n_folds": 2, "n_draws": 20, "n_restarts": 2}
+ROUGH = {"n_folds": 2, "n_draws": 20, "n_restarts": 2}
+QUICK = ROUGH | {"n_states": 3}
 
 
 @pytest.fixture
@@ -120,7 +121,7 @@ def test_trials_come_from_one_place(store, arguments):
 def batch(store, sessions, **grid):
     params = {
         "grid": {"n_states": [2, 3], "regions": [None, "GC", "PFC"], **grid},
-        "changepoint": QUICK,
+        "changepoint": ROUGH,
         "fits_per_task": 4,
     }
     return infer_changepoint_batch(
@@ -164,6 +165,43 @@ def test_a_batch_of_nothing_says_so(store, tmp_path):
         batch(store, [tmp_path / "lost.npz"])
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"changepoint": {"region": "GC"}, "grid": {"regions": ["BLA"]}}, "changepoint.region is"),
+        ({"changepoint": {"n_states": 3}}, "changepoint.n_states is set"),
+        ({"changepoint": {"transition": "gradual"}, "grid": {"emissions": ["bernoulli"]}}, "only"),
+        ({"changepoint": {"n_shuffles": 100}}, "without tests of responses"),
+        ({"bin_sizes_s": [0.05, 0.0]}, "greater than 0"),
+    ],
+)
+def test_a_grid_that_cannot_be_meant_is_refused_at_once(changes, message):
+    with pytest.raises(InvalidInputError, match=message):
+        ChangepointBatchParams.parse(changes)
+
+
+def test_what_a_grid_does_not_vary_is_as_it_was_set():
+    params = ChangepointBatchParams.parse(
+        {
+            "grid": {"n_states": [2, 3]},
+            "changepoint": {"region": "GC", "surrogate": "trial_shuffled", "emission": "bernoulli"},
+        }
+    )
+    two, three = params.grid.settings(params.changepoint)
+    assert (two.n_states, three.n_states) == (2, 3)
+    for one in (two, three):
+        assert (one.region, one.surrogate, one.emission) == ("GC", "trial_shuffled", "bernoulli")
+
+
+def test_sessions_of_one_name_are_refused(store, tmp_path):
+    files = []
+    for day in ("monday", "tuesday"):
+        (tmp_path / day).mkdir()
+        files.append(write_trials(tmp_path / day / "counts.npz", 0))
+    with pytest.raises(InvalidInputError, match="2 sessions are called counts"):
+        batch(store, files)
+
+
 def test_a_batch_agrees_with_single_fits(store, trials_file):
     result = batch(store, [trials_file], n_states=[3], regions=["GC"])
     row = result.store.read_table(result.refs["changepoint_batch"]).iloc[0]
@@ -179,8 +217,9 @@ def test_console_script_fits_lists_and_refuses(store, trials_file, tmp_path):
     def call(*arguments):
         return CliRunner().invoke(app, [*arguments, "--store", store])
 
-    quick = [f"--set=changepoint.{name}={value}" for name, value in QUICK.items()]
-    done = call("run", "changepoint", "--trials", trials_file, *quick)
+    quick = [f"--set=changepoint.{name}={value}" for name, value in ROUGH.items()]
+    three = "--set=changepoint.n_states=3"
+    done = call("run", "changepoint", "--trials", trials_file, three, *quick)
     assert done.exit_code == 0, done.output
     assert done.stdout.strip().endswith("report.html")
     grid = ["--set=grid.n_states=[2]", *quick]

@@ -34,8 +34,8 @@ PINNED = {
     "matching": "1bed4aa98b403c02",
     "report": "7e812548270d710a",
     "trials": "8c3119894c9506f8",
-    "changepoint": "6407ac667a1ff4ee",
-    "changepoint_batch": "b3089a0cccc8d6d6",
+    "changepoint": "8df7b27ead111f14",
+    "changepoint_batch": "552b7c7276f43704",
 }
 
 EXAMPLES = {

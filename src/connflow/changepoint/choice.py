@@ -107,11 +107,9 @@ def group_trials(trials: Trials, params: ChangepointParams) -> tuple[list[str], 
     if params.n_trial_blocks > 1:
         everyone = np.arange(trials.n_trials)
         return [f"block {n + 1}" for n in range(params.n_trial_blocks)], [everyone]
-    if params.pooling == "shared" or "condition" not in trials.table:
+    if params.pooling == "shared" or not trials.condition_names:
         return ["all"], [np.arange(trials.n_trials)]
-    conditions = trials.table["condition"].astype(str).to_numpy()
-    names = sorted(set(conditions))
-    return names, [np.flatnonzero(conditions == name) for name in names]
+    return trials.condition_names, trials.trials_of_conditions
 
 
 def rng_for(params: ChangepointParams, purpose: int, number: int = 0) -> np.random.Generator:

@@ -7,12 +7,10 @@ import pandas as pd
 import xarray as xr
 from scipy.special import softmax
 
-from connflow.changepoint.params import ChangepointParams
 from connflow.errors import InvalidInputError
 
-_SAME_DATA = ("emission", "region", "conditions", "surrogate", "seed")
-"""What decides which values are fitted; a categorical likelihood is of other events than a Poisson
-one."""
+_ALIKE = ({"poisson", "negative_binomial"},)
+"""Emissions whose likelihoods are of the same events; a categorical one is of others."""
 
 
 def compare_evidence(fits: Mapping[str, xr.Dataset]) -> pd.DataFrame:
@@ -50,21 +48,14 @@ def compare_evidence(fits: Mapping[str, xr.Dataset]) -> pd.DataFrame:
 def _check_same(fits: Mapping[str, xr.Dataset]) -> None:
     first, *others = fits.values()
     for name, fit in zip(list(fits)[1:], others, strict=True):
-        same = all(np.array_equal(fit[dim], first[dim]) for dim in ("trial", "unit", "time"))
-        differ = [key for key in _SAME_DATA if _value(fit, key) != _value(first, key)]
-        counts = {"poisson", "negative_binomial"}
-        if {_value(fit, "emission"), _value(first, "emission")} <= counts:
-            differ = [key for key in differ if key != "emission"]
-        if not same or differ:
+        same = fit.attrs["values_digest"] == first.attrs["values_digest"]
+        emissions = {fit.attrs["emission"], first.attrs["emission"]}
+        alike = len(emissions) == 1 or any(emissions <= some for some in _ALIKE)
+        if not same or not alike:
             raise InvalidInputError(
-                f"changepoint: {name} is of other values ({', '.join(differ) or 'trials'}); "
+                f"changepoint: {name} is of other {'values' if alike else 'events (emission)'}; "
                 "evidence compares only models of the same trials and units"
             )
-
-
-def _value(fit: xr.Dataset, key: str) -> object:
-    value = fit.attrs.get(key, ChangepointParams.model_fields[key].default)
-    return tuple(value) if isinstance(value, list) else value
 
 
 def order_changepoints(one: xr.Dataset, other: xr.Dataset) -> pd.DataFrame:

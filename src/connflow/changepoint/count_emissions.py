@@ -1,5 +1,6 @@
 """Emissions of spike counts: Poisson, and more variable than that."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -110,7 +111,7 @@ class NegativeBinomial:
     """Counts that vary more than Poisson's: ``log Γ(x+r)/(Γ(r) x!) + r log(1-p) + x log p``.
 
     p ~ Beta(1, 1 + r / mean), under which counts have the unit's mean; r, a unit's own in all its
-    states, is that of `SIZES` with the highest evidence.
+    states and all groups of trials, is that of `SIZES` with the highest evidence.
 
     Parameters
     ----------
@@ -142,12 +143,23 @@ class NegativeBinomial:
 
     def posterior(self, sums: Statistics) -> Dispersed:
         """Return the parameters of p, at the size of highest evidence."""
+        return self.posteriors([sums])[0]
+
+    def posteriors(self, sums: Sequence[Statistics]) -> list[Dispersed]:
+        """Return the parameters of p in each group, at the size of highest evidence of them all."""
+        gain = self.log_gammas + sum(self._gain(one) for one in sums)
+        size = SIZES[gain.argmax(axis=-1)][:, None, :]
+        prior = 1 + size / self.mean
+        return [
+            Dispersed(1 + one.x, prior + size * one.n, size, np.ones_like(prior), prior)
+            for one in sums
+        ]
+
+    def _gain(self, sums: Statistics) -> Floats:
+        """Return what p integrated out gives at each size, (n_sets, n_units, n_sizes)."""
         n, x = sums.n[..., None], sums.x[..., None]
         b0 = 1 + SIZES / self.mean[:, None]
-        gain = (betaln(1 + x, b0 + SIZES * n) - betaln(1.0, b0)).sum(axis=1)
-        size = SIZES[(gain + self.log_gammas).argmax(axis=-1)][:, None, :]
-        prior = 1 + size / self.mean
-        return Dispersed(1 + sums.x, prior + size * sums.n, size, np.ones_like(prior), prior)
+        return np.asarray((betaln(1 + x, b0 + SIZES * n) - betaln(1.0, b0)).sum(axis=1))
 
     def coefficients(self, posterior: Dispersed) -> Coefficients:
         """Return r E log (1 - p) of 1, and E log p of x."""

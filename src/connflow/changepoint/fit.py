@@ -69,7 +69,8 @@ def fit_changepoints(trials: Trials, params: ChangepointParams) -> ChangepointFi
         - ``elbo`` and ``restart_elbo`` of variational Bayes, ``leaving_probability`` of learned
           timing;
         - attributes: all parameters, ``n_states``, ``evidence`` (nats), ``method``,
-          ``held_out_bits_per_spike``.
+          ``held_out_bits_per_spike``, ``converged`` (before ``max_iterations``), and
+          ``values_digest`` of what was fitted.
 
         Tables: ``evidence`` for each number of states; ``held_out``; ``responses``.
 
@@ -105,6 +106,11 @@ def prepare(trials: Trials, params: ChangepointParams) -> Trials:
         raise InvalidInputError(
             f"changepoint: {params.n_trial_blocks} blocks of trials need as many trials, there are "
             f"{chosen.n_trials}; lower n_trial_blocks"
+        )
+    if params.n_trial_blocks > 1 and params.pooling != "shared" and len(chosen.condition_names) > 1:
+        raise InvalidInputError(
+            f"changepoint: blocks of trials have rates of their own, and so have the conditions "
+            f"{', '.join(chosen.condition_names[:5])}; take pooling=shared, or fit one condition"
         )
     numbers_of_states(chosen, params)
     return chosen
@@ -150,7 +156,10 @@ def find_responses(trials: Trials, params: ChangepointParams, found: Found) -> p
         chosen = _fit_again(values, groups, params, found, found.n_states)
         return np.rint(quantile(chosen.boundaries, 0.5)).astype(np.int64)
 
-    table = test_responses(trials.values, find_boundaries, params.n_shuffles, params.seed)
+    conditions = trials.trials_of_conditions
+    table = test_responses(
+        trials.values, conditions, find_boundaries, params.n_shuffles, params.seed
+    )
     return table.assign(unit=trials.unit_ids[table["unit"].to_numpy(np.int64)])
 
 

@@ -86,6 +86,11 @@ class FitView:
         return self.fit.attrs.get("sequence") == "skipping"
 
     @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Bins of each trial, (n_trials,)."""
+        return np.asarray(np.isfinite(self.state_probability).all(axis=2).sum(axis=1), np.int64)
+
+    @property
     def is_counts(self) -> bool:
         """Whether values are counts of spikes."""
         return not str(self.fit.attrs.get("emission", "poisson")).startswith("gaussian")

@@ -46,8 +46,8 @@ def hold_out(
     Returns
     -------
     DataFrame
-        ``fold``, ``bits_per_spike``, ``n_spikes``. Where values are no counts, bits are of a value
-        and `n_spikes` is their number. Empty where a group has fewer than two trials.
+        ``fold``, ``bits_per_spike``, ``n_spikes``. Where the emission is none of counts, bits are
+        of a value and `n_spikes` is their number. Empty where a group has fewer than two trials.
     """
     n_folds = min(n_folds, *(len(group) for group in groups))
     rows = []
@@ -62,14 +62,14 @@ def hold_out(
             model, fit = fit_model(values[kept], places, is_static)
             foretold = _foretell(model, fit, values, kept, tests, rng)
             gain += -foretold if is_static else foretold
-        n_spikes = _count(values[np.concatenate(tests)])
+        is_counts = model.pooling.emission.level_name != "mean"
+        n_spikes = _count(values[np.concatenate(tests)], is_counts)
         rows.append((fold, gain / np.log(2) / max(n_spikes, 1), n_spikes))
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _count(values: Floats) -> int:
+def _count(values: Floats, is_counts: bool) -> int:
     seen = values[np.isfinite(values)]
-    is_counts = bool(np.all(seen >= 0) and np.all(seen == np.rint(seen)))
     return int(seen.sum()) if is_counts else len(seen)
 
 

@@ -1,5 +1,6 @@
 """What was found, as numbers in bins, and as a dataset labelled in seconds."""
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -183,5 +184,7 @@ def _describe(found: Found, trials: Trials, params: ChangepointParams) -> dict[s
         "n_states_probability": float(best["probability"]),
         "bin_size_s": trials.bin_size_s,
         "t_start": trials.t_start,
+        "values_digest": hashlib.sha256(trials.values.tobytes()).hexdigest()[:16],
+        "converged": len(found.traces.get("elbo", ())) < params.max_iterations,
         **{name: float(value) for name, value in learned.items()},
     }

@@ -69,6 +69,11 @@ def say_fit(view: FitView) -> list[str]:
             f"Levels differ between {len(view.groups)} groups of trials: "
             f"{', '.join(view.groups[:12])}{' ...' if len(view.groups) > 12 else ''}."
         )
+    if not attrs.get("converged", True):
+        sentences.append(
+            f"Inference had not come to an end after {attrs.get('max_iterations')} rounds: raise "
+            "max_iterations."
+        )
     if attrs.get("held_out_bits_per_spike") is not None:
         sentences.append(_say_held_out(float(attrs["held_out_bits_per_spike"]), _bits(view)))
     return sentences
@@ -136,10 +141,8 @@ def _s(count: int) -> str:
 
 
 def _say_lengths(view: FitView) -> str:
-    seen = np.isfinite(view.state_probability).all(axis=2).sum(axis=1)
-    if seen.min() == seen.max():
-        return ""
-    return f"of {seen.min()} to {seen.max()} bins"
+    shortest, longest = int(view.lengths.min()), int(view.lengths.max())
+    return "" if shortest == longest else f"of {shortest} to {longest} bins"
 
 
 def _say_number_of_states(view: FitView) -> str:
@@ -153,13 +156,23 @@ def _say_number_of_states(view: FitView) -> str:
     if view.n_states == table["n_states"].max():
         return (
             f"{text}. It is the most that was tried, so that it may be where the search ended and "
-            "not what the data say: raise max_states."
+            f"not what the data say: {_say_limit(view)}."
         )
     rest = table[table["n_states"] != view.n_states].nlargest(1, "probability")
     second = float(rest["probability"].iloc[0])
     if second < 0.01:
         return f"{text}, clear of all others."
     return f"{text}; next is {int(rest['n_states'].iloc[0])} with {second:.2f}."
+
+
+def _say_limit(view: FitView) -> str:
+    if view.n_states >= int(view.fit.attrs.get("max_states", view.n_states)):
+        return "raise max_states"
+    shortest = int(view.lengths.min())
+    return (
+        f"the shortest trial, of {shortest} bins, has no room for more; leave short trials out, or "
+        "take smaller bins"
+    )
 
 
 def _bits(view: FitView) -> str:

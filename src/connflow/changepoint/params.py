@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from connflow.params import StepParams
 
-CHANGEPOINT_VERSION = 1
+CHANGEPOINT_VERSION = 2
 
 EmissionName = Literal[
     "poisson",
@@ -61,7 +61,7 @@ class ChangepointParams(StepParams):
     pooling: Literal["shared", "hierarchical", "separate"] = Field(
         "hierarchical",
         description="Rates of trials of different conditions. shared: the same. hierarchical "
-        "(poisson): different, around a common one. separate: each its own.",
+        "(poisson; others: as separate): different, around a common one. separate: each its own.",
     )
     n_trial_blocks: int = Field(
         1,
@@ -72,7 +72,8 @@ class ChangepointParams(StepParams):
     inference: Literal["vb", "gibbs"] = Field(
         "vb",
         description="vb: variational Bayes, fast. gibbs: sampling, intervals that hold for few "
-        "trials too. One trial alone is done exactly, whichever is asked for.",
+        "trials too. One trial alone is done exactly, whichever is asked for (not with skipping, "
+        "gradual, negative_binomial or gaussian_mean).",
     )
     n_restarts: int = Field(
         6, ge=1, description="Starting points; the best of them is taken to the end."

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.special import digamma
 
 from connflow.changepoint.conjugate import Shapes, gamma_divergence
-from connflow.changepoint.count_emissions import Poisson
+from connflow.changepoint.count_emissions import NegativeBinomial, Poisson
 from connflow.changepoint.emissions import Emission
 from connflow.changepoint.observations import Coefficients, Statistics
 
@@ -59,6 +59,22 @@ class Separate:
     def draw(self, sums: Sequence[Statistics], rng: np.random.Generator) -> list[Coefficients]:
         """See `Pooling.draw`."""
         return [self.emission.draw(one, rng) for one in self.posteriors(sums)]
+
+
+@dataclass(frozen=True, eq=False)
+class SharedSize(Separate):
+    """Each group has parameters of its own, but a unit's counts are as variable in all of them.
+
+    Parameters
+    ----------
+    emission : NegativeBinomial
+    """
+
+    emission: NegativeBinomial
+
+    def posteriors(self, sums: Sequence[Statistics]) -> list[Any]:
+        """See `Pooling.posteriors`."""
+        return list(self.emission.posteriors(sums))
 
 
 SHAPES = (1.0, 4.0, 16.0, 64.0, 256.0)
@@ -142,6 +158,8 @@ class _Pooled(Shapes):
 
 def choose_pooling(name: str, emission: Emission, n_groups: int) -> Pooling:
     """Return how the rates of groups go together."""
+    if isinstance(emission, NegativeBinomial):
+        return SharedSize(emission)
     if name == "hierarchical" and n_groups > 1 and isinstance(emission, Poisson):
         return Hierarchical(emission)
     return Separate(emission)

@@ -5,6 +5,7 @@ table is read; pickles are not, since opening one runs whatever a stranger has p
 again takes less time than opening it.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +31,18 @@ COLUMNS = {
     "exp.fit_date": "fit_date",
     "exp.save_path": "saved_as",
 }
-SURROGATES = {
-    "trial_shuffled": "trial_shuffled",
-    "spike_shuffled": "spike_shuffled",
-    "simulated": "simulated",
+SURROGATES = ("trial_shuffled", "spike_shuffled", "simulated")
+MODELS: dict[str, dict[str, Any]] = {
+    "dirichlet": {"sequence": "skipping"},
+    "varsig": {"transition": "gradual"},
+    "trial_switch": {"n_trial_blocks": 2},
+    "categorical": {"emission": "categorical"},
+    "gaussian": {"emission": "gaussian_mean"},
+    "mean_var": {"emission": "gaussian_mean_variance"},
 }
+"""What a part of the name of PyTau's model means here; later ones overrule."""
+
+_NOTHING = ("None", "none", "nan", "all", "")
 _NEEDED = ("source", "n_states", "bin_width_ms", "time_lims_ms")
 
 
@@ -49,8 +57,9 @@ def read_pytau_database(path: str | Path) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        A row for each fit, with the columns of `COLUMNS` that there are, and ``settings``: a
-        dict with the sections ``trials`` and ``changepoint`` that fit the same here.
+        A row for each fit, with the columns of `COLUMNS` that there are; ``settings``, a dict with
+        the sections ``trials`` and ``changepoint`` that fit the same here; and ``left_out``, what
+        the table says of a fit that its settings do not hold, empty if nothing.
 
     Raises
     ------
@@ -76,7 +85,8 @@ def read_pytau_database(path: str | Path) -> pd.DataFrame:
         )
     known = known.dropna(subset=list(_NEEDED)).reset_index(drop=True)
     settings = [_settings(row, file) for row in known.to_dict("records")]
-    return known.assign(settings=pd.Series(settings, dtype=object))
+    left_out = ["; ".join(_left_out(row)) for row in known.to_dict("records")]
+    return known.assign(settings=pd.Series(settings, dtype=object), left_out=left_out)
 
 
 def _settings(row: dict[Any, Any], file: Path) -> dict[str, dict[str, Any]]:
@@ -87,12 +97,29 @@ def _settings(row: dict[Any, Any], file: Path) -> dict[str, dict[str, Any]]:
         "t_stop": stop_ms / 1000 - 2.0,
     }
     changepoint: dict[str, Any] = {"n_states": int(row["n_states"]), "timing": "uniform"}
-    if (transform := SURROGATES.get(str(row.get("transform")))) is not None:
-        changepoint["surrogate"] = transform
-    region = row.get("region")
-    if isinstance(region, str) and region != "all":
+    for part, meant in MODELS.items():
+        if part in _text(row, "model"):
+            changepoint |= meant
+    if _text(row, "transform") in SURROGATES:
+        changepoint["surrogate"] = _text(row, "transform")
+    if region := _text(row, "region"):
         changepoint["region"] = region
     return {"trials": trials, "changepoint": changepoint}
+
+
+def _left_out(row: dict[Any, Any]) -> Iterator[str]:
+    """Yield what has no setting here, or needs a name that only the session's own files hold."""
+    if (transform := _text(row, "transform")) and transform not in SURROGATES:
+        yield f"the transform {transform}"
+    if taste := _text(row, "taste"):
+        yield f"only taste {taste}: name it in changepoint.conditions"
+    if laser := _text(row, "laser"):
+        yield f"only trials with laser {laser}: write these alone into a file of trials"
+
+
+def _text(row: dict[Any, Any], name: str) -> str:
+    text = str(row.get(name, ""))
+    return "" if text in _NOTHING else text
 
 
 def _limits(text: str, file: Path) -> tuple[float, float]:

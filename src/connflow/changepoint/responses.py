@@ -5,10 +5,11 @@ out in parts, the rest is fitted, and those left out are tested:
 
 - *state*: do rates differ between states? Against the unit's own trials, each rotated in time.
 - *transition*: does the rate change across a transition in the trial's own time? Against the
-  changepoints of other trials, so that what is merely locked to the event does not count.
+  changepoints of other trials of the same condition, so that what is merely locked to the event
+  does not count.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numba
 import numpy as np
@@ -31,6 +32,7 @@ WINDOW_BINS = 5
 
 def test_responses(
     values: Floats,
+    conditions: Sequence[NDArray[np.intp]],
     find_boundaries: Callable[[Floats], Counts],
     n_shuffles: int,
     seed: int,
@@ -41,6 +43,8 @@ def test_responses(
     ----------
     values : (n_trials, n_time_bins, n_units)
         NaN where nothing was observed.
+    conditions
+        Trials of each condition.
     find_boundaries
         Returns the boundaries, (n_trials, n_states - 1), that some units speak for.
     n_shuffles : int
@@ -63,7 +67,8 @@ def test_responses(
             break
         for unit in part:
             rng = np.random.default_rng([seed, int(unit)])
-            rows += _test_unit(int(unit), values[:, :, unit], boundaries, n_shuffles, rng)
+            orders = _permute_within(conditions, n_shuffles, rng)
+            rows += _test_unit(int(unit), values[:, :, unit], boundaries, orders, rng)
     table = pd.DataFrame(sorted(rows), columns=list(COLUMNS[:-1]))
     if table.empty:
         return table.assign(q=[])
@@ -71,20 +76,29 @@ def test_responses(
 
 
 def _test_unit(
-    unit: int, values: Floats, boundaries: Counts, n_shuffles: int, rng: np.random.Generator
+    unit: int, values: Floats, boundaries: Counts, orders: Counts, rng: np.random.Generator
 ) -> list[tuple[int, str, int, float, float]]:
     n_trials, n_bins = values.shape
     state = states_of(boundaries, n_bins)
-    shifts = rng.integers(0, n_bins, (n_shuffles, n_trials))
+    shifts = rng.integers(0, n_bins, (len(orders), n_trials))
     shifted = _state_variances(values, state, boundaries.shape[1] + 1, shifts)
     rows = [(unit, "state", -1, shifted[0], _p_value(shifted))]
-    orders = rng.permuted(np.tile(np.arange(n_trials), (n_shuffles, 1)), axis=1)
     changes = _changes(values, boundaries, orders, WINDOW_BINS)
     rows += [
         (unit, "transition", k, changes[0, k], _p_value(np.abs(changes[:, k])))
         for k in range(boundaries.shape[1])
     ]
     return rows
+
+
+def _permute_within(
+    conditions: Sequence[NDArray[np.intp]], n_shuffles: int, rng: np.random.Generator
+) -> Counts:
+    """Return orders of the trials, (n_shuffles, n_trials), in which each keeps its condition."""
+    orders = np.empty((n_shuffles, sum(map(len, conditions))), np.int64)
+    for members in conditions:
+        orders[:, members] = rng.permuted(np.tile(members, (n_shuffles, 1)), axis=1)
+    return orders
 
 
 def _p_value(statistics: Floats) -> float:

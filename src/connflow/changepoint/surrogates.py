@@ -11,7 +11,7 @@
 Where trials have conditions, trials are permuted and averaged within them.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -21,6 +21,8 @@ from connflow.errors import InvalidInputError
 from connflow.trials.model import Trials
 
 Floats = NDArray[np.float64]
+Seed = tuple[int, int]
+"""That of the surrogates, and the place of the condition."""
 
 
 def make_surrogate(trials: Trials, kind: str, seed: int) -> Trials:
@@ -32,7 +34,7 @@ def make_surrogate(trials: Trials, kind: str, seed: int) -> Trials:
     kind : str
         trial_shuffled, spike_shuffled, simulated or circular_shift.
     seed : int
-        Units draw from streams of their own, by their id.
+        Units draw from streams of their own, by their id, and so do conditions, by their place.
 
     Raises
     ------
@@ -40,41 +42,32 @@ def make_surrogate(trials: Trials, kind: str, seed: int) -> Trials:
         If counts are to be simulated, and the values are none.
     """
     values = trials.values.copy()
-    for members in _conditions(trials):
-        values[members] = _MAKERS[kind](values[members], trials.unit_ids, seed)
+    for number, members in enumerate(trials.trials_of_conditions):
+        values[members] = _MAKERS[kind](values[members], trials.unit_ids, (seed, number))
     return replace(trials, values=values)
 
 
-def _conditions(trials: Trials) -> Iterator[NDArray[np.intp]]:
-    if "condition" not in trials.table:
-        yield np.arange(trials.n_trials)
-        return
-    conditions = trials.table["condition"].astype(str).to_numpy()
-    for name in sorted(set(conditions)):
-        yield np.flatnonzero(conditions == name)
+def _rng(seed: Seed, unit: int) -> np.random.Generator:
+    return np.random.default_rng([*seed, int(unit) & 0xFFFFFFFF])
 
 
-def _rng(seed: int, unit: int) -> np.random.Generator:
-    return np.random.default_rng([seed, int(unit) & 0xFFFFFFFF])
-
-
-def _shuffle_trials(values: Floats, unit_ids: NDArray[np.int64], seed: int) -> Floats:
+def _shuffle_trials(values: Floats, unit_ids: NDArray[np.int64], seed: Seed) -> Floats:
     shuffled = np.empty_like(values)
     for place, unit in enumerate(unit_ids):
         shuffled[:, :, place] = _rng(seed, unit).permutation(values[:, :, place], axis=0)
     return shuffled
 
 
-def _shuffle_vectors(values: Floats, unit_ids: NDArray[np.int64], seed: int) -> Floats:
+def _shuffle_vectors(values: Floats, unit_ids: NDArray[np.int64], seed: Seed) -> Floats:
     """Permute population vectors among the trials of which anything was observed at that time."""
-    rng, shuffled = np.random.default_rng([seed]), values.copy()
+    rng, shuffled = np.random.default_rng(list(seed)), values.copy()
     for t in range(values.shape[1]):
         seen = np.flatnonzero(np.isfinite(values[:, t]).any(axis=1))
         shuffled[seen, t] = values[rng.permutation(seen), t]
     return shuffled
 
 
-def _simulate(values: Floats, unit_ids: NDArray[np.int64], seed: int) -> Floats:
+def _simulate(values: Floats, unit_ids: NDArray[np.int64], seed: Seed) -> Floats:
     seen = values[np.isfinite(values)]
     if np.any(seen < 0) or np.any(seen != np.rint(seen)):
         raise InvalidInputError(
@@ -90,7 +83,7 @@ def _simulate(values: Floats, unit_ids: NDArray[np.int64], seed: int) -> Floats:
     return np.where(is_seen, drawn, np.nan)
 
 
-def _rotate(values: Floats, unit_ids: NDArray[np.int64], seed: int) -> Floats:
+def _rotate(values: Floats, unit_ids: NDArray[np.int64], seed: Seed) -> Floats:
     rotated = values.copy()
     for place, unit in enumerate(unit_ids):
         rng = _rng(seed, unit)
@@ -102,7 +95,7 @@ def _rotate(values: Floats, unit_ids: NDArray[np.int64], seed: int) -> Floats:
     return rotated
 
 
-_MAKERS: dict[str, Callable[[Floats, NDArray[np.int64], int], Floats]] = {
+_MAKERS: dict[str, Callable[[Floats, NDArray[np.int64], Seed], Floats]] = {
     "trial_shuffled": _shuffle_trials,
     "spike_shuffled": _shuffle_vectors,
     "simulated": _simulate,

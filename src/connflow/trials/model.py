@@ -97,6 +97,23 @@ class Trials:
         seen = np.asarray(np.isfinite(self.values).any(axis=2))
         return np.asarray(self.n_time_bins - np.argmax(seen[:, ::-1], axis=1), np.int64)
 
+    @property
+    def condition_names(self) -> list[str]:
+        """Names of the conditions, sorted; none where the trials name none."""
+        return sorted(set(self._condition_of_each))
+
+    @property
+    def trials_of_conditions(self) -> list[NDArray[np.intp]]:
+        """Places of the trials of each of `condition_names`; of all where there are none."""
+        held = self._condition_of_each
+        names = self.condition_names
+        return [np.flatnonzero(held == one) for one in names] or [np.arange(self.n_trials)]
+
+    @property
+    def _condition_of_each(self) -> NDArray[np.object_]:
+        held = self.table.get("condition", pd.Series([], dtype=str))
+        return np.asarray(held.astype(str), np.object_)
+
     def select(self, region: str | None = None, conditions: Sequence[str] = ()) -> "Trials":
         """Return the units of a region and the trials of some conditions; all where none is named.
 

@@ -181,7 +181,7 @@ def test_held_out_trials_are_foretold_better_where_there_are_states():
 @pytest.mark.parametrize(
     "params",
     [
-        {"n_trial_blocks": 2},
+        {"n_trial_blocks": 2, "pooling": "shared"},
         {"transition": "gradual"},
         {"sequence": "skipping"},
         {"emission": "negative_binomial"},
@@ -206,6 +206,35 @@ def test_responses_are_those_of_units_that_respond():
     assert (changes[changes["unit"] >= 12]["p"] < 0.05).mean() < 0.2
     assert len(changes) == 20 * 2
     assert changes["unit"].is_monotonic_increasing
+
+
+def test_what_is_locked_to_the_event_of_a_condition_is_no_transition():
+    """A unit that fires at another time in each condition knows nothing of a trial's own course."""
+    rng = np.random.default_rng(0)
+    n_trials, n_bins = 80, 30
+    at = np.where(np.arange(n_trials) % 2, 18, 10)  # of the event's condition
+    cuts = at + rng.integers(-4, 5, n_trials)  # of the population, around it
+    time = np.arange(n_bins)
+    values = rng.poisson(np.where(time < cuts[:, None], 0.3, 1.5)[..., None], (80, 30, 8))
+    locked = rng.poisson(np.where(time < at[:, None], 0.3, 1.5)[..., None], (80, 30, 8))
+    columns = {"condition": ["a", "b"] * 40}
+    whole = np.concatenate([values, locked], axis=2).astype(float)
+    found = fit(whole, columns=columns, pooling="shared", n_states=2, n_shuffles=200)
+    p = found.tables["responses"].query("test == 'transition'").set_index("unit")["p"]
+    assert (p.loc[:7] < 0.05).all()
+    assert (p.loc[8:] < 0.05).sum() <= 2
+
+
+def test_what_ended_before_its_end_says_so():
+    values, _, _ = simulate(0)
+    assert fit(values, n_states=3).dataset.attrs["converged"]
+    assert not fit(values, n_states=3, max_iterations=2).dataset.attrs["converged"]
+
+
+def test_held_out_gain_of_means_is_a_value_even_of_whole_numbers():
+    values, _, _ = simulate(0, n_trials=10)
+    found = fit(100 * values, n_states=2, n_folds=2, emission="gaussian_mean")
+    assert found.tables["held_out"]["n_spikes"].sum() == values.size
 
 
 def test_region_and_conditions_are_chosen():
@@ -245,6 +274,7 @@ def test_conditions_have_levels_of_their_own():
         (lambda x: x, {"n_states": 4, "min_dwell_bins": 9}, "do not fit"),
         (lambda x: x, {"min_dwell_bins": 31}, "do not fit"),
         (lambda x: x[:2], {"n_trial_blocks": 3}, "3 blocks of trials"),
+        (lambda x: x, {"n_trial_blocks": 2}, "so have the conditions a, b"),
         (lambda x: x, {"transition": "gradual", "emission": "bernoulli"}, "only Poisson"),
         (lambda x: x, {"inference": "gibbs", "n_draws": 0}, "needs draws"),
         (lambda x: x, {"surrogate": "simulated", "emission": "gaussian_mean"}, "whole|count|none"),
@@ -254,8 +284,10 @@ def test_what_cannot_be_fitted_is_refused(change, params, message):
     values, _, _ = simulate(0)
     if params.get("surrogate"):
         values = values + 0.1
+    values = change(values)
+    names = list("ab" * len(values))[: len(values)]
     with pytest.raises(InvalidInputError, match=message):
-        fit(change(values), **params)
+        fit(values, columns={"condition": names}, **params)
 
 
 def test_models_are_compared_by_evidence():
@@ -267,6 +299,18 @@ def test_models_are_compared_by_evidence():
     fits["others"] = fit(values[:, :, :5], n_states=3).dataset
     with pytest.raises(InvalidInputError, match="of other values"):
         compare_evidence(fits)
+
+
+def test_evidence_compares_what_was_fitted_not_what_it_is_called():
+    values, _, _ = simulate(0, n_trials=24)
+    monday, again = (fit(values, n_states=3, seed=seed).dataset for seed in (0, 1))
+    assert len(compare_evidence({"one": monday, "another seed": again})) == 2
+    tuesday = fit(simulate(1, n_trials=24)[0], n_states=3).dataset
+    with pytest.raises(InvalidInputError, match="tuesday is of other values"):
+        compare_evidence({"monday": monday, "tuesday": tuesday})
+    shares = fit(values, n_states=3, emission="categorical").dataset
+    with pytest.raises(InvalidInputError, match="of other events"):
+        compare_evidence({"counts": monday, "shares": shares})
 
 
 def test_who_changes_first_is_told_by_joint_samples():

@@ -350,6 +350,13 @@ def test_most_states_that_were_tried_are_no_finding(example):
     html, _ = render_fit_page(trials, fit, {"evidence": evidence}, "bound")
     assert "raise max_states" in read_page(html)
     assert "raise max_states" not in render_fit_page(trials, fit, make_tables(4), "within")[0]
+    roomy = fit.assign_attrs(max_states=8)
+    html, _ = render_fit_page(trials, roomy, {"evidence": evidence}, "bound by a short trial")
+    assert "the shortest trial" in read_page(html)
+    assert "raise max_states" not in read_page(html)
+    early = fit.assign_attrs(converged=False, max_iterations=2)
+    html, _ = render_fit_page(trials, early, {"evidence": evidence}, "not at its end")
+    assert "not come to an end after 2 rounds" in read_page(html)
 
 
 def test_states_that_a_trial_skips_have_no_start(example):
@@ -377,7 +384,13 @@ def test_tests_without_a_result_are_told_from_tests_that_were_not_made(example):
         {"max_states": 3, "n_shuffles": 9},
         {"n_states": 3, "inference": "gibbs", "n_burn_in": 5, "n_draws": 20},
         {"n_states": 4, "sequence": "skipping", "n_folds": 0},
-        {"n_states": 2, "n_trial_blocks": 2, "emission": "gaussian_mean", "n_folds": 0},
+        {
+            "n_states": 2,
+            "n_trial_blocks": 2,
+            "pooling": "shared",
+            "emission": "gaussian_mean",
+            "n_folds": 0,
+        },
         {"n_states": 2, "emission": "categorical", "conditions": ("taste 1",)},
     ],
 )

@@ -89,6 +89,17 @@ def test_binary_counts_stay_binary():
     assert set(np.unique(make_surrogate(trials, "simulated", 0).values)) == {0.0, 1.0}
 
 
+def test_conditions_are_simulated_from_numbers_of_their_own():
+    """Else trials of conditions alike would be copies of one another."""
+    values = np.full((20, 30, 6), 1.0)
+    values[::2, ::2] = 0.0
+    values[1::2, 1::2] = 0.0
+    made = make_surrogate(
+        make_trials(values[:, :, :] * 3, condition=["a"] * 10 + ["b"] * 10), "simulated", 0
+    ).values
+    assert not np.array_equal(made[:10], made[10:])
+
+
 def test_values_that_are_no_counts_are_not_simulated():
     values, _, _ = simulate(0)
     with pytest.raises(InvalidInputError, match="draws spike counts"):

@@ -92,6 +92,18 @@ def test_any_emission_finds_them(emission):
     assert np.abs(found - cuts).mean() < 1.0
 
 
+@pytest.mark.parametrize("grouped", [{}, {"groups": 3}, {"n_trial_blocks": 2}])
+def test_the_size_of_a_negative_binomial_is_that_of_all_groups(grouped):
+    """Counts of size 2 in groups that do not differ: the size is found however they are divided."""
+    rng = np.random.default_rng(0)
+    values = rng.negative_binomial(2, 0.4, (30, 30, 6)).astype(float)
+    fit = fit_vb(build(values, "negative_binomial", **grouped), 2, rng)
+    sizes = [one.size for one in fit.last.posteriors]
+    assert all(np.array_equal(size, sizes[0]) for size in sizes)
+    assert sizes[0].min() > 1.2
+    assert sizes[0].max() < 3.5
+
+
 @pytest.mark.parametrize("emission", ["poisson", "bernoulli", "categorical"])
 def test_the_bound_is_below_the_evidence_and_near_it(emission):
     values, _ = values_for(emission, n_trials=1, n_bins=25, n_units=6)

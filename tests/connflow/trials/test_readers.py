@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import zarr
 
-from connflow.changepoint import read_pytau_database
+from connflow.changepoint import ChangepointParams, read_pytau_database
 from connflow.errors import InvalidInputError, RecordingError
 from connflow.trials import (
     TrialsParams,
@@ -164,21 +164,34 @@ def test_the_model_database_of_pytau_says_how_to_fit_again(tmp_path):
     path.write_text(
         ",preprocess.time_lims,preprocess.bin_width,preprocess.data_transform,model.states,"
         "data.data_dir,data.animal_name,data.session_date,data.taste_num,data.region_name,"
-        "exp.model_id,exp.save_path\n"
-        '0,"[2000, 4000]",50,trial_shuffled,4,/data/AM12_1,AM12,1,0,gc,ab12,/m/x_ab12\n'
-        '0,"[2000, 4000]",25,None,3,/data/AM13_1,AM13,1,all,all,cd34,/m/x_cd34\n'
+        "data.laser_type,model.model_template_name,exp.model_id,exp.save_path\n"
+        '0,"[2000, 4000]",50,trial_shuffled,4,/data/AM12_1,AM12,1,0,gc,on,'
+        "single_taste_poisson_dirichlet,ab12,/m/x_ab12\n"
+        '0,"[2000, 4000]",25,None,3,/data/AM13_1,AM13,1,all,all,None,'
+        "all_taste_poisson,cd34,/m/x_cd34\n"
+        '0,"[2000, 4000]",25,smoothed,3,/data/AM13_1,AM13,1,all,all,,'
+        "gaussian_changepoint_mean_var_2d,ef56,/m/x_ef56\n"
     )
     table = read_pytau_database(path)
-    assert table["animal"].tolist() == ["AM12", "AM13"]
-    first, second = table["settings"]
+    assert table["animal"].tolist() == ["AM12", "AM13", "AM13"]
+    first, second, third = table["settings"]
     assert first["trials"] == {"bin_size_s": 0.05, "t_start": 0.0, "t_stop": 2.0}
     assert first["changepoint"] == {
         "n_states": 4,
         "timing": "uniform",
+        "sequence": "skipping",
         "surrogate": "trial_shuffled",
         "region": "gc",
     }
     assert second["changepoint"] == {"n_states": 3, "timing": "uniform"}
+    assert third["changepoint"]["emission"] == "gaussian_mean_variance"
+    for one in table["settings"]:
+        ChangepointParams.parse(one["changepoint"])
+    taste_and_laser, nothing, transform = table["left_out"]
+    assert "taste 0" in taste_and_laser
+    assert "laser on" in taste_and_laser
+    assert nothing == ""
+    assert transform == "the transform smoothed"
     with pytest.raises(RecordingError, match="pickles"):
         read_pytau_database(tmp_path / "x_ab12.pkl")
     path.write_text("a,b\n1,2\n")
